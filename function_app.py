@@ -1,0 +1,109 @@
+"""The triggers, and nothing else: each turns what the Functions host hands over into a call of ``revoke_core``.
+
+HTTP callers: Logic Apps, Power Automate, admins with curl. Queue callers: any system that can put a message.
+"""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from revoke_core.bootstrap import app as core
+from revoke_core.entrypoints.http_words import HttpAnswer, HttpCall
+
+# Wrong settings stop the app here, at its start, with a message that names each of them.
+core()
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+STORAGE = "AzureWebJobsStorage"
+
+
+@app.route("revocations", methods=["POST"])
+async def submit(req: func.HttpRequest) -> func.HttpResponse:
+    """Submit a request."""
+    await core().storage.ready()
+    return _response(await core().http.submit(_call(req)))
+
+
+@app.route("revocations", methods=["GET"])
+async def read_requests(req: func.HttpRequest) -> func.HttpResponse:
+    """List requests, or the requests that touched one user."""
+    return _response(await core().http.requests(_call(req)))
+
+
+@app.route("revocations/{id}", methods=["GET"])
+async def read_request(req: func.HttpRequest) -> func.HttpResponse:
+    """Read one request."""
+    return _response(await core().http.request(_call(req), req.route_params["id"]))
+
+
+@app.route("revocations/{id}/users", methods=["GET"])
+async def read_users(req: func.HttpRequest) -> func.HttpResponse:
+    """Read one request's users."""
+    return _response(await core().http.users(_call(req), req.route_params["id"]))
+
+
+# Anonymous: the signature in the link is the key, for Power Automate sends none when it polls.
+@app.route("operations/{id}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+async def read_operation(req: func.HttpRequest) -> func.HttpResponse:
+    """Read one request through its signed link."""
+    return _response(await core().http.operation(_call(req), req.route_params["id"]))
+
+
+# Anonymous: load balancers and availability tests hold no key, and it tells nothing.
+@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 -- the host passes the call by this name
+    """Say that the process answers."""
+    return func.HttpResponse('{"status":"ok"}', mimetype="application/json")
+
+
+@app.route("readiness", methods=["GET"])
+async def readiness(req: func.HttpRequest) -> func.HttpResponse:
+    """Say whether the app could revoke now."""
+    return _response(await core().http.readiness(_call(req)))
+
+
+@app.queue_trigger("msg", queue_name="revocation-requests", connection=STORAGE)
+async def on_request_message(msg: func.QueueMessage) -> None:
+    """Carry out a message of another system."""
+    await core().storage.ready()
+    await core().queue.message(_text(msg), msg.id or "")
+
+
+@app.queue_trigger("msg", queue_name="revocation-work", connection=STORAGE)
+async def on_work_message(msg: func.QueueMessage) -> None:
+    """Go on with a request."""
+    await core().queue.work(_text(msg))
+
+
+@app.queue_trigger("msg", queue_name="revocation-requests-poison", connection=STORAGE)
+async def on_request_poison(msg: func.QueueMessage) -> None:
+    """Make a poisoned message visible in the status log."""
+    await core().queue.poison(_text(msg), msg.id or "")
+
+
+@app.queue_trigger("msg", queue_name="revocation-work-poison", connection=STORAGE)
+async def on_work_poison(msg: func.QueueMessage) -> None:
+    """Give a poisoned work message another chance."""
+    await core().queue.work_poison(_text(msg))
+
+
+@app.timer_trigger("timer", schedule="*/30 * * * * *")
+async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the host passes the timer by this name
+    """Drive again what has no heartbeat."""
+    await core().storage.ready()
+    await core().sweeper.sweep()
+
+
+def _call(req: func.HttpRequest) -> HttpCall:
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    return HttpCall(headers=headers, query=dict(req.params), body=req.get_body())
+
+
+def _response(answer: HttpAnswer) -> func.HttpResponse:
+    return func.HttpResponse(
+        answer.body, status_code=answer.status, headers=dict(answer.headers), mimetype=answer.content_type
+    )
+
+
+def _text(msg: func.QueueMessage) -> str:
+    return msg.get_body().decode("utf-8", "replace")

@@ -1,0 +1,74 @@
+"""Microsoft Graph as the use cases see it: read users, revoke them, list a group's members."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from revoke_core.adapters.graph_batch import LARGEST_BATCH, composed, single_answer, taken_apart
+from revoke_core.adapters.graph_paths import members_path, read_path, revoke_path
+from revoke_core.domain.errors import TokenUnavailable
+from revoke_core.domain.verdicts import Answer, Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
+
+    from revoke_core.adapters.graph_wire import GraphWire
+    from revoke_core.adapters.identity import GraphIdentity
+    from revoke_core.domain.identifiers import UserRef
+    from revoke_core.domain.permissions import TokenFacts
+
+
+class MicrosoftGraph:
+    """The real Graph; one user is one plain call, several are batches of 20."""
+
+    def __init__(self, *, wire: GraphWire, identity: GraphIdentity) -> None:
+        self._wire = wire
+        self._identity = identity
+
+    async def token(self) -> TokenFacts:
+        """Facts of the token in use."""
+        return await self._identity.facts()
+
+    async def token_missed_roles(self) -> None:
+        """Rebuild the credential, at most every five minutes."""
+        await self._identity.rebuild()
+
+    async def read_users(self, users: Sequence[UserRef]) -> list[Answer]:
+        """``GET /users/{id}`` for each."""
+        return await self._each("GET", [read_path(user) for user in users])
+
+    async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
+        """``POST /users/{id}/revokeSignInSessions`` for each."""
+        return await self._each("POST", [revoke_path(user) for user in users])
+
+    async def group_members(self, group_id: str) -> AsyncIterator[Answer]:
+        """Pages of ``GET /groups/{id}/transitiveMembers``; an empty page may still be followed by another."""
+        path: str | None = members_path(group_id)
+        while path is not None:
+            answer = single_answer(await self._wire.send("GET", path), self._wire.time())
+            yield answer
+            link = (answer.body or {}).get("@odata.nextLink") if answer.is_success else None
+            path = self._wire.relative(link) if isinstance(link, str) else None
+            if isinstance(link, str) and path is None:
+                yield Answer(delivery=Delivery.LOST)
+
+    def time(self) -> datetime:
+        """Now by Graph's clock."""
+        return self._wire.time()
+
+    async def _each(self, method: str, paths: list[str]) -> list[Answer]:
+        try:
+            return await self._sent(method, paths)
+        except TokenUnavailable:
+            return [Answer(delivery=Delivery.NOT_SENT, status=401)] * len(paths)
+
+    async def _sent(self, method: str, paths: list[str]) -> list[Answer]:
+        if len(paths) == 1:
+            return [single_answer(await self._wire.send(method, paths[0]), self._wire.time())]
+        answers: list[Answer] = []
+        for start in range(0, len(paths), LARGEST_BATCH):
+            chunk = paths[start : start + LARGEST_BATCH]
+            reply = await self._wire.send("POST", "/$batch", body=composed(method, chunk))
+            answers += taken_apart(reply, len(chunk), self._wire.time())
+        return answers

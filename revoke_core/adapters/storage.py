@@ -1,0 +1,136 @@
+"""Azure Storage clients from the settings, and one translation of everything that can go wrong with them.
+
+The connection string wins over the identity form, as in the Functions host
+(https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from revoke_core import logs
+from revoke_core.domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from azure.data.tables.aio import TableClient, TableServiceClient
+    from azure.storage.queue.aio import QueueClient
+
+    from revoke_core.settings import StorageSettings
+
+REQUESTS_TABLE: Final = "Revocations"
+USERS_TABLE: Final = "RevocationUsers"
+INDEX_TABLE: Final = "RevocationIndex"
+STATE_TABLE: Final = "RevocationState"
+TABLES: Final = (REQUESTS_TABLE, USERS_TABLE, INDEX_TABLE, STATE_TABLE)
+
+DOOR_QUEUE: Final = "revocation-requests"
+WORK_QUEUE: Final = "revocation-work"
+POISON: Final = "-poison"
+QUEUES: Final = (DOOR_QUEUE, WORK_QUEUE, DOOR_QUEUE + POISON, WORK_QUEUE + POISON)
+
+# Callers wait for these: give up within seconds and say so, rather than hang for the SDK's minutes.
+_PATIENCE: Final[dict[str, Any]] = {
+    "retry_total": 3,
+    "retry_backoff_factor": 0.2,
+    "retry_backoff_max": 2,
+    "connection_timeout": 3,
+    "read_timeout": 10,
+}
+_RETRY_SECONDS: Final = 10
+
+
+class Storage:
+    """Table and queue clients of one account, made at first use; the SDKs are imported then, too."""
+
+    def __init__(self, *, settings: StorageSettings) -> None:
+        self._settings = settings
+        self._tables: TableServiceClient | None = None
+        self._queues: dict[str, QueueClient] = {}
+        self._ready: asyncio.Task[None] | None = None
+
+    def table_service(self) -> TableServiceClient:
+        """The account's tables."""
+        if self._tables is None:
+            from azure.data.tables.aio import TableServiceClient  # noqa: PLC0415 -- kept out of the app's import
+
+            if self._settings.connection_string:
+                self._tables = TableServiceClient.from_connection_string(self._settings.connection_string, **_PATIENCE)
+            else:
+                self._tables = TableServiceClient(
+                    endpoint=self._settings.table_uri or "", credential=self._credential(), **_PATIENCE
+                )
+        return self._tables
+
+    def table(self, name: str) -> TableClient:
+        """One table."""
+        return self.table_service().get_table_client(name)
+
+    def queue(self, name: str) -> QueueClient:
+        """One queue."""
+        if name not in self._queues:
+            from azure.storage.queue.aio import QueueClient  # noqa: PLC0415 -- as above
+
+            if self._settings.connection_string:
+                client = QueueClient.from_connection_string(self._settings.connection_string, name, **_PATIENCE)
+            else:
+                client = QueueClient(
+                    self._settings.queue_uri or "", queue_name=name, credential=self._credential(), **_PATIENCE
+                )
+            self._queues[name] = client
+        return self._queues[name]
+
+    async def ready(self) -> None:
+        """Make sure that tables and queues exist; asked before every use, done once per process.
+
+        A deployment declares them, so being forbidden to create one is no fault here: the use itself will tell.
+        """
+        if self._ready is None or (self._ready.done() and self._ready.exception()):
+            self._ready = asyncio.create_task(self._create_missing())
+        await asyncio.shield(self._ready)
+
+    async def _create_missing(self) -> None:
+        from azure.core.exceptions import HttpResponseError, ResourceExistsError  # noqa: PLC0415 -- as above
+
+        async def created(create: Any) -> None:
+            try:
+                await create
+            except ResourceExistsError:
+                pass
+            except HttpResponseError as problem:
+                if problem.status_code not in (401, 403):
+                    raise
+
+        with answering():
+            await asyncio.gather(
+                *(created(self.table(name).create_table()) for name in TABLES),
+                *(created(self.queue(name).create_queue()) for name in QUEUES),
+            )
+
+    def _credential(self) -> Any:
+        from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415 -- heavy
+
+        named: dict[str, Any] = {"client_id": self._settings.client_id} if self._settings.client_id else {}
+        if self._settings.managed_identity:
+            return ManagedIdentityCredential(**named)
+        return DefaultAzureCredential(managed_identity_client_id=self._settings.client_id)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn a storage failure that reaches this far into ``Unavailable``; its own text may quote keys and is dropped."""
+    from azure.core.exceptions import AzureError  # noqa: PLC0415 -- kept out of the app's import
+
+    try:
+        yield
+    except AzureError as problem:
+        status = getattr(problem, "status_code", None)
+        logs.failure("storage_failed", problem, status=status)
+        raise Unavailable(
+            "The app's storage does not answer, so nothing was accepted. Try again; "
+            "GET /api/readiness tells whether table and queue are reachable.",
+            retry_after=_RETRY_SECONDS,
+        ) from problem

@@ -1,0 +1,104 @@
+"""The composition root: the only place that knows every room."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from revoke_core import logs
+from revoke_core.adapters.clock import SystemClock
+from revoke_core.adapters.gates import StoredGates
+from revoke_core.adapters.graph import MicrosoftGraph
+from revoke_core.adapters.graph_wire import GraphWire
+from revoke_core.adapters.identity import GraphIdentity
+from revoke_core.adapters.ledger import TableLedger
+from revoke_core.adapters.status_log import TableStatusLog
+from revoke_core.adapters.storage import Storage
+from revoke_core.adapters.user_index import TableUserIndex
+from revoke_core.adapters.work_queue import StorageWorkQueue
+from revoke_core.domain.request import Limits
+from revoke_core.entrypoints.http_door import HttpDoor
+from revoke_core.entrypoints.links import Links
+from revoke_core.entrypoints.queue_door import QueueDoor
+from revoke_core.service.planning import Planner
+from revoke_core.service.protection import ProtectedUsers
+from revoke_core.service.proving import Prover
+from revoke_core.service.readiness import ReadinessCheck
+from revoke_core.service.reading import Reader
+from revoke_core.service.revoking import Revoker
+from revoke_core.service.submitting import Submitter
+from revoke_core.service.sweeping import Sweeper
+from revoke_core.service.waiting import Waiting
+from revoke_core.service.worker import Worker
+from revoke_core.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from revoke_core.ports import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """Everything a trigger may call."""
+
+    storage: Storage
+    http: HttpDoor
+    queue: QueueDoor
+    sweeper: Sweeper
+
+
+def build(settings: Settings, *, clock: Clock | None = None) -> App:
+    """Put the app together; nothing connects, and no heavy library is imported, before the first use."""
+    clock = clock or SystemClock()
+    storage = Storage(settings=settings.storage)
+    log = TableStatusLog(storage=storage)
+    index = TableUserIndex(storage=storage)
+    ledger = TableLedger(storage=storage, clock=clock)
+    gates = StoredGates(storage=storage, clock=clock)
+    queue = StorageWorkQueue(storage=storage)
+    identity = GraphIdentity(client_id=settings.client_id, resource=settings.graph_resource, clock=clock)
+    wire = GraphWire(endpoint=settings.graph_endpoint, identity=identity, clock=clock)
+    graph = MicrosoftGraph(wire=wire, identity=identity)
+    protected = ProtectedUsers(users=settings.protected_users, group=settings.protected_group, graph=graph, clock=clock)
+    waiting = Waiting(gates=gates, clock=clock)
+    prover = Prover(graph=graph, waiting=waiting, clock=clock)
+    planner = Planner(graph=graph, gates=gates, protected=protected)
+    worker = Worker(
+        log=log,
+        index=index,
+        ledger=ledger,
+        gates=gates,
+        queue=queue,
+        planner=planner,
+        revoker=Revoker(graph=graph, gates=gates, ledger=ledger, waiting=waiting, prover=prover),
+        prover=prover,
+        waiting=waiting,
+        clock=clock,
+        paused=settings.revoking_paused,
+    )
+    submitter = Submitter(log=log, ledger=ledger, queue=queue, planner=planner, worker=worker, clock=clock)
+    limits = Limits(max_users=settings.max_users, require_reason=settings.require_reason)
+    needs_groups = settings.protected_group is not None
+    return App(
+        storage=storage,
+        http=HttpDoor(
+            submitter=submitter,
+            reader=Reader(log=log, index=index),
+            readiness=ReadinessCheck(graph=graph, ledger=ledger, queue=queue, needs_groups=needs_groups),
+            links=Links(base_url=settings.public_base_url, ledger=ledger, clock=clock),
+            ledger=ledger,
+            clock=clock,
+            limits=limits,
+            in_call_limit=settings.in_call_limit,
+        ),
+        queue=QueueDoor(submitter=submitter, worker=worker, queue=queue, clock=clock, limits=limits),
+        sweeper=Sweeper(log=log, ledger=ledger, queue=queue, clock=clock),
+    )
+
+
+@lru_cache(maxsize=1)
+def app() -> App:
+    """The app of this process, built from its environment at the first call; ``SettingsError`` if that is wrong."""
+    logs.quiet_libraries()
+    return build(read_settings(os.environ))

@@ -1,0 +1,1 @@
+"""Rules without input or output: nothing here imports from the other rooms."""

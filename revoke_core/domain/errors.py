@@ -1,0 +1,113 @@
+"""Every way a call can be refused, as one tree.
+
+RevokerError
+├── InvalidRequest          the caller's words are wrong: 400, every fault named at once
+├── Refused                 the request is well formed but not carried out as it stands
+│   ├── TooLarge            413
+│   ├── GuardRefused        422, a limit set by the operator
+│   ├── IdempotencyConflict 409, the key is taken by another body
+│   ├── NotFound            404
+│   ├── AccessDenied        401 or 403
+│   └── Unavailable         503 with Retry-After: something the app needs does not answer
+├── LeaseLost               another worker owns the request now: stop, write nothing
+├── SettingsError           the app is configured wrongly: it does not start
+└── TokenUnavailable        the managed identity gave no token
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LISTED_FAULTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with an input: ``pointer`` is a JSON Pointer (RFC 6901), "" for the whole body."""
+
+    pointer: str
+    detail: str
+
+
+class RevokerError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InvalidRequest(RevokerError):
+    """The caller's words are wrong; ``faults`` names every one of them and nothing has happened."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.pointer or 'body'}: {fault.detail}" for fault in faults[:3]))
+        self.faults = faults
+
+    def listed(self) -> list[dict[str, str]]:
+        """Faults as JSON, at most 100 and then one entry that counts the rest."""
+        shown = [{"pointer": fault.pointer, "detail": fault.detail} for fault in self.faults[:LISTED_FAULTS]]
+        if len(self.faults) > LISTED_FAULTS:
+            shown.append({"pointer": "", "detail": f"{len(self.faults) - LISTED_FAULTS} more"})
+        return shown
+
+
+class Refused(RevokerError):
+    """A whole call is turned away with one HTTP status and one sentence that says what to do next."""
+
+    status = 400
+    title = "Refused"
+    kind = "refused"
+
+    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class TooLarge(Refused):
+    """The body is larger than the app reads."""
+
+    status, title, kind = 413, "Request body too large", "body-too-large"
+
+
+class GuardRefused(Refused):
+    """A limit that the operator set forbids this request."""
+
+    status, title, kind = 422, "Refused by a guard", "refused-by-guard"
+
+
+class IdempotencyConflict(Refused):
+    """The idempotency key belongs to a request with another body."""
+
+    status, title, kind = 409, "Idempotency key already used", "idempotency-conflict"
+
+
+class NotFound(Refused):
+    """There is no such request, or the caller may not know of it."""
+
+    status, title, kind = 404, "Not found", "not-found"
+
+
+class AccessDenied(Refused):
+    """The caller is unknown (401) or lacks the role (403)."""
+
+    title, kind = "Access denied", "access-denied"
+
+    def __init__(self, detail: str, *, status: int = 401) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Unavailable(Refused):
+    """Something the app needs does not answer; the same call may succeed later."""
+
+    status, title, kind = 503, "Temporarily unavailable", "unavailable"
+
+
+class LeaseLost(RevokerError):
+    """Another worker has taken the request over; whatever this one holds in memory is stale."""
+
+
+class SettingsError(RevokerError):
+    """One or more settings are missing or wrong; the message names each of them."""
+
+
+class TokenUnavailable(RevokerError):
+    """The managed identity endpoint gave no token; the message carries no secret."""

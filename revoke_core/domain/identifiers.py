@@ -1,0 +1,85 @@
+"""Names of things: Entra users (object id or UPN) and requests (newest sorts first)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_UPN: Final = re.compile(rf"[A-Za-z0-9'.\-_!#^~$+]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
+_LONGEST_UPN: Final = 320
+_BLANKS: Final = " \t\r\n"
+
+USER_FORM: Final = (
+    "is neither an object id (8-4-4-4-12 hexadecimal digits) nor a user principal name (name@domain.tld); "
+    "copy it from the user's page in Entra"
+)
+
+# 48 bits of milliseconds last until the year 10889; counted down, a later request has a smaller number.
+_TIME_CEILING: Final = (1 << 48) - 1
+_TIME_DIGITS: Final = 12
+_REQUEST_ID: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class UserRef:
+    """A user as somebody named it.
+
+    ``given`` is the text to answer with and ``text`` the text to send to Graph (trimmed; ids in lower case);
+    two references with the same ``key`` name the same user for certain, different keys may still do so.
+    """
+
+    given: str
+    text: str
+    is_id: bool
+
+    @property
+    def key(self) -> str:
+        """Case-insensitive form to compare by."""
+        return self.text.lower()
+
+    @property
+    def is_invited(self) -> bool:
+        """Whether the UPN itself says that the account was invited from another tenant."""
+        return not self.is_id and "#ext#" in self.key
+
+
+def parse_user(text: str) -> UserRef | None:
+    """The user a text names, or ``None`` when it has neither form; only what passes here may reach a URL."""
+    trimmed = text.strip(_BLANKS)
+    if _GUID.fullmatch(trimmed):
+        return UserRef(given=text, text=trimmed.lower(), is_id=True)
+    if len(trimmed) <= _LONGEST_UPN and _UPN.fullmatch(trimmed):
+        return UserRef(given=text, text=trimmed, is_id=False)
+    return None
+
+
+def is_object_id(text: str) -> bool:
+    """Whether the text is a GUID in 8-4-4-4-12 form, any case."""
+    return _GUID.fullmatch(text) is not None
+
+
+def new_request_id(now: datetime) -> str:
+    """A request id: inverted milliseconds (12 hex digits, newest first), a dash, 128 random bits."""
+    return f"{inverted_time(now)}-{secrets.token_hex(16)}"
+
+
+def inverted_time(moment: datetime) -> str:
+    """The first 12 digits that every request accepted at ``moment`` has."""
+    millis = int(moment.timestamp() * 1000)
+    return f"{max(0, min(_TIME_CEILING, _TIME_CEILING - millis)):0{_TIME_DIGITS}x}"
+
+
+def accepted_at(request_id: str) -> datetime:
+    """When a request id was made (UTC, milliseconds)."""
+    millis = _TIME_CEILING - int(request_id[:_TIME_DIGITS], 16)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)
+
+
+def is_request_id(text: str) -> bool:
+    """Whether the text can be a request id; anything else is answered as not found without a look-up."""
+    return _REQUEST_ID.fullmatch(text) is not None

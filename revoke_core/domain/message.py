@@ -1,0 +1,60 @@
+"""Reading a queue message: trimmed, then JSON, then a bare id or UPN, then base64 of either, once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Final
+
+from revoke_core.domain.errors import Fault, InvalidRequest
+from revoke_core.domain.identifiers import parse_user
+from revoke_core.domain.request import Limits, QueueClaims, RevocationRequest, parse_queue_request, read_json
+
+_BLANKS: Final = " \t\r\n\ufeff\x00"
+
+
+def parse_message(text: str, limits: Limits) -> tuple[RevocationRequest, QueueClaims]:
+    """The request in a message; ``InvalidRequest`` when it cannot be read or is not valid.
+
+    The faults are those of the first form the text takes: a message that is JSON is judged as JSON.
+    """
+    trimmed = text.strip(_BLANKS)
+    value = _decoded(trimmed)
+    if value is None:
+        unwrapped = _from_base64(trimmed)
+        value = _decoded(unwrapped.strip(_BLANKS)) if unwrapped is not None else None
+    if value is None:
+        raise InvalidRequest(
+            [
+                Fault(
+                    "",
+                    "the message is not JSON, a user id, a user principal name, nor base64 of one of them; "
+                    'send {"user": "adele@contoso.com"} or the bare name',
+                )
+            ]
+        )
+    return parse_queue_request(value, limits)
+
+
+def _decoded(text: str) -> Any:
+    """The JSON value of a text, or of the bare user it names; ``None`` when it is neither."""
+    if parse_user(text):
+        return {"user": text}
+    if not text.startswith(("{", "[", '"')):
+        return None
+    try:
+        value = read_json(text.encode("utf-8", "surrogatepass"))
+    except InvalidRequest:
+        if text.startswith("{"):
+            raise
+        return None
+    if isinstance(value, str):
+        return {"user": value}
+    return value
+
+
+def _from_base64(text: str) -> str | None:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,172 @@
+"""The stable error codes of users and requests, each with a sentence and a hint a person can act on.
+
+They map what Microsoft's own error texts leave open: "Insufficient privileges to complete the operation" is either
+``appPermissionMissing`` or ``targetPrivileged``; "Invalid user ID or UPN" is ``invalidUser``; "Resource not found" is
+``userNotFound``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from revoke_core.domain.moments import written
+from revoke_core.domain.permissions import DEFAULT_GRANT, TokenFacts, grant_command
+from revoke_core.domain.results import Problem
+
+USER_NOT_FOUND: Final = Problem(
+    "userNotFound",
+    "Microsoft Graph knows no such user in this tenant.",
+    "Check the spelling, that the account is in this tenant, and that it has not been deleted "
+    "(a renamed user keeps its object id).",
+)
+INVALID_USER: Final = Problem(
+    "invalidUser",
+    "Microsoft Graph refuses this user id or user principal name.",
+    "Look the user up in Entra and use its object id. Only user accounts have sessions that can be revoked: "
+    "applications and service principals do not.",
+)
+TARGET_PRIVILEGED: Final = Problem(
+    "targetPrivileged",
+    "Microsoft Graph refuses to let the app revoke this user; the account probably holds an administrator role.",
+    "Let a person revoke it: for limited administrators a User Administrator, for privileged administrators a "
+    "Privileged Authentication Administrator (Entra admin center, user, Revoke sessions).",
+)
+EXTERNAL_USER: Final = Problem(
+    "externalUser",
+    "The account was invited from another tenant, which keeps its sessions; revoking here has no effect.",
+    "Ask the user's home tenant to revoke, or block the guest here by disabling or removing the account.",
+)
+PROTECTED: Final = Problem(
+    "protected",
+    "The user is on the protected list and is never revoked by this app.",
+    "Revoke the user by hand if it is meant, or have an operator change PROTECTED_USERS or PROTECTED_GROUP.",
+)
+EXCLUDED: Final = Problem("excluded", "The request itself excludes this user.", "Nothing to do.")
+THROTTLED: Final = Problem(
+    "throttled",
+    "Microsoft Graph asked the app to slow down.",
+    "Nothing to do: the app waits as long as Graph asks and tries again.",
+)
+GRAPH_UNAVAILABLE: Final = Problem(
+    "graphUnavailable",
+    "Microsoft Graph does not answer or answers with a server error.",
+    "Nothing to do at first: the app tries again. If it lasts, see https://status.cloud.microsoft.",
+)
+NO_TOKEN: Final = Problem(
+    "noToken",
+    "The app's managed identity gets no token that Microsoft Graph accepts.",
+    "Check that the identity is assigned to the app and that AZURE_CLIENT_ID names it; GET /api/readiness says more.",
+)
+PROTECTED_UNREADABLE: Final = Problem(
+    "protectedListUnreadable",
+    "The protected list cannot be read, and without it nobody is revoked.",
+    "Check PROTECTED_USERS and PROTECTED_GROUP, and that the app may read the group (GroupMember.Read.All).",
+)
+UNVERIFIED: Final = Problem(
+    "unverified",
+    "Graph accepted the call, but the user's sign-in cut-off had not moved ten minutes later.",
+    "Check the user in Entra (Sign-in logs, Audit logs: Update StsRefreshTokenValidFrom Timestamp) and revoke again.",
+)
+OUTCOME_UNKNOWN: Final = Problem(
+    "outcomeUnknown",
+    "The call was sent twice without an answer, and the app may not read whether it took effect.",
+    "Check the audit log (Update StsRefreshTokenValidFrom Timestamp), or grant User.Read.All so the app can settle it.",
+)
+EXPIRED: Final = Problem(
+    "expired",
+    "The request was not carried out within 24 hours, and nothing that old is revoked.",
+    "Send a new request if the sessions still have to end.",
+)
+PAUSED: Final = Problem(
+    "paused",
+    "Revoking is paused (REVOKING_PAUSED).",
+    "The request goes on when an operator turns the pause off.",
+)
+NO_USERS_MATCHED: Final = Problem(
+    "noUsersMatched",
+    "The request comes down to no user at all.",
+    "Check users and exclude.",
+)
+GRAPH_REFUSED: Final = Problem(
+    "graphRefused",
+    "Microsoft Graph refuses the call for this user.",
+    "Note the Graph request id and ask Microsoft support, or revoke the user in the Entra admin center.",
+)
+
+STABLE_CODES: Final = (
+    "appPermissionMissing",
+    *(
+        problem.code
+        for problem in (
+            USER_NOT_FOUND,
+            INVALID_USER,
+            TARGET_PRIVILEGED,
+            EXTERNAL_USER,
+            PROTECTED,
+            EXCLUDED,
+            THROTTLED,
+            GRAPH_UNAVAILABLE,
+            NO_TOKEN,
+            PROTECTED_UNREADABLE,
+            UNVERIFIED,
+            OUTCOME_UNKNOWN,
+            EXPIRED,
+            PAUSED,
+            NO_USERS_MATCHED,
+            GRAPH_REFUSED,
+        )
+    ),
+    "invalidMessage",
+    "idempotencyConflict",
+    "notProcessed",
+)
+
+
+def app_permission_missing(token: TokenFacts) -> Problem:
+    """The app lacks the permission, as far as its token tells; the hint has the command that grants it."""
+    lifetime = ""
+    if token.issued_at and token.expires_at:
+        lifetime = (
+            f" The token in use was issued {written(token.issued_at)} and lives until {written(token.expires_at)}; "
+            "a newly granted permission may take that long to show (a new identity shows it at once)."
+        )
+    command = grant_command([DEFAULT_GRANT], token.principal_id)
+    return Problem(
+        "appPermissionMissing",
+        "The app's identity lacks the Microsoft Graph permission to revoke sessions.",
+        f"Have a Privileged Role Administrator run: {command}{lifetime}",
+    )
+
+
+def refused_under_broad_permission(token: TokenFacts) -> Problem:
+    """A 403 that may mean either thing: nobody was revoked with this token yet, so both explanations are given."""
+    missing = app_permission_missing(token)
+    return Problem(
+        missing.code,
+        "Microsoft Graph refuses the call although the app carries a broader permission.",
+        "Either this tenant accepts only User.RevokeSessions.All: grant it as below with the app role id "
+        "77f3a031-c388-4f99-b373-dc68676a979e. Or the account is a privileged administrator: revoke another user to "
+        f"tell. {missing.hint}",
+    )
+
+
+def invalid_message(faults: list[dict[str, str]]) -> Problem:
+    """A queue message that cannot be carried out; ``faults`` as in a 400."""
+    return Problem(
+        "invalidMessage",
+        "The queue message is not a valid request; nobody was revoked.",
+        "Correct what errors names and send the message again; the README shows the accepted forms.",
+        tuple(faults),
+    )
+
+
+IDEMPOTENCY_CONFLICT: Final = Problem(
+    "idempotencyConflict",
+    "The message's idempotency key belongs to an earlier request with another body; nobody was revoked.",
+    "Use a new idempotencyKey for a new request.",
+)
+NOT_PROCESSED: Final = Problem(
+    "notProcessed",
+    "The message could not be carried out after several tries and was put aside.",
+    "See the app's log for the cause, then send the message again.",
+)

@@ -1,0 +1,237 @@
+"""What a caller asks for, and how its words are read: every fault is found before anything happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from revoke_core.domain.errors import Fault, GuardRefused, InvalidRequest, TooLarge
+from revoke_core.domain.identifiers import USER_FORM, UserRef, parse_user
+
+LARGEST_BODY: Final = 16 * 1024 * 1024
+LONGEST_REASON: Final = 1000
+LONGEST_NAME: Final = 200
+LONGEST_KEY: Final = 255
+
+BODY_FIELDS: Final = ("user", "users", "groups", "filter", "exclude", "reason", "expectedUsers", "dryRun", "verify")
+QUEUE_FIELDS: Final = ("idempotencyKey", "requestedBy")
+_NOT_YET: Final = ("groups", "filter")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationRequest:
+    """A valid request. ``users`` are in the order named and may still name somebody twice."""
+
+    users: tuple[UserRef, ...]
+    exclude: tuple[UserRef, ...] = ()
+    reason: str | None = None
+    expected_users: int | None = None
+    dry_run: bool = False
+    verify: bool = True
+
+    def digest(self) -> str:
+        """SHA-256 over the meaning of the request, so that spacing and key order do not matter."""
+        meaning = {
+            "users": [user.key for user in self.users],
+            "exclude": sorted(user.key for user in self.exclude),
+            "reason": self.reason,
+            "expectedUsers": self.expected_users,
+            "dryRun": self.dry_run,
+            "verify": self.verify,
+        }
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueClaims:
+    """What only a queue message may carry beside the request: its own key, and who it says sent it."""
+
+    idempotency_key: str | None = None
+    requested_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The operator's limits on one request."""
+
+    max_users: int
+    require_reason: bool
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value of a body: UTF-8, a byte order mark is skipped, doubled keys and NaN are faults."""
+    if len(body) > LARGEST_BODY:
+        raise TooLarge("The body is larger than 16 MiB; send the users in several requests.")
+    if not body.strip():
+        raise InvalidRequest([Fault("", 'the body is empty; send JSON such as {"user": "adele@contoso.com"}')])
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequest([Fault("", "the body is not UTF-8")]) from None
+    doubled: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            names = [name for name, _ in pairs]
+            doubled.extend(sorted({name for name in names if names.count(name) > 1}))
+        return members
+
+    def not_a_number(word: str) -> Any:
+        raise ValueError(f"{word} is not JSON")
+
+    try:
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=not_a_number)
+    except RecursionError:
+        raise InvalidRequest([Fault("", "the JSON is nested too deeply")]) from None
+    except ValueError as problem:
+        raise InvalidRequest([Fault("", f"the body is not valid JSON: {_short(str(problem))}")]) from None
+    if doubled:
+        raise InvalidRequest([Fault(f"/{_escaped(name)}", "is given more than once") for name in doubled])
+    return value
+
+
+def parse_request(value: Any, limits: Limits, *, allowed: tuple[str, ...] = BODY_FIELDS) -> RevocationRequest:
+    """The request a JSON value stands for, or ``InvalidRequest`` with all its faults."""
+    if not isinstance(value, dict):
+        raise InvalidRequest([Fault("", "must be a JSON object")])
+    reader = _Reader({name: member for name, member in value.items() if member is not None})
+    reader.refuse_unknown(allowed)
+    users = reader.users("user") + reader.users("users")
+    request = RevocationRequest(
+        users=tuple(users),
+        exclude=tuple(reader.users("exclude")),
+        reason=reader.text("reason", LONGEST_REASON),
+        expected_users=reader.count("expectedUsers"),
+        dry_run=reader.flag("dryRun", default=False),
+        verify=reader.flag("verify", default=True),
+    )
+    reader.refuse_not_yet()
+    if not reader.names_somebody():
+        reader.faults.append(Fault("", "names nobody; give user, users, groups or filter"))
+    if limits.require_reason and not (request.reason or "").strip():
+        reader.faults.append(Fault("/reason", "is required here (REQUIRE_REASON); say why, e.g. a ticket number"))
+    if reader.faults:
+        raise InvalidRequest(reader.faults)
+    if len(users) > limits.max_users:
+        raise GuardRefused(
+            f"The request names {len(users)} users and at most {limits.max_users} are allowed (MAX_USERS). "
+            "Send several requests, or have an operator raise the limit."
+        )
+    return request
+
+
+def parse_queue_request(value: Any, limits: Limits) -> tuple[RevocationRequest, QueueClaims]:
+    """As ``parse_request`` for a queue message, which may also carry its key and its sender."""
+    faults: list[Fault] = []
+    claims = QueueClaims()
+    if isinstance(value, dict):
+        reader = _Reader({name: member for name, member in value.items() if member is not None})
+        claims = QueueClaims(
+            idempotency_key=reader.text("idempotencyKey", LONGEST_KEY),
+            requested_by=reader.text("requestedBy", LONGEST_NAME),
+        )
+        faults = reader.faults
+    try:
+        request = parse_request(value, limits, allowed=BODY_FIELDS + QUEUE_FIELDS)
+    except InvalidRequest as problem:
+        raise InvalidRequest(problem.faults + faults) from None
+    if faults:
+        raise InvalidRequest(faults)
+    return request, claims
+
+
+class _Reader:
+    """Reads members one by one and collects what is wrong with them."""
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self._members = members
+        self.faults: list[Fault] = []
+
+    def refuse_unknown(self, allowed: tuple[str, ...]) -> None:
+        for name in self._members:
+            if name not in allowed:
+                known = ", ".join(allowed)
+                self.faults.append(Fault(f"/{_escaped(name)}", f"is not a known field; known are {known}"))
+
+    def refuse_not_yet(self) -> None:
+        for name in _NOT_YET:
+            if name in self._members:
+                self.faults.append(Fault(f"/{name}", "is not available in this version; name the users in users"))
+
+    def names_somebody(self) -> bool:
+        return any(self._members.get(name) not in (None, []) for name in ("user", "users", *_NOT_YET))
+
+    def users(self, name: str) -> list[UserRef]:
+        member = self._members.get(name)
+        if member is None:
+            return []
+        if name == "user":
+            found = self._user(member, "/user")
+            return [found] if found else []
+        if not isinstance(member, list):
+            self.faults.append(Fault(f"/{name}", "must be an array of object ids or user principal names"))
+            return []
+        read = (self._user(item, f"/{name}/{position}") for position, item in enumerate(member))
+        return [user for user in read if user]
+
+    def _user(self, value: Any, pointer: str) -> UserRef | None:
+        if not isinstance(value, str):
+            self.faults.append(Fault(pointer, "must be a text: an object id or a user principal name"))
+            return None
+        found = parse_user(value)
+        if found is None:
+            self.faults.append(Fault(pointer, USER_FORM))
+        return found
+
+    def text(self, name: str, longest: int) -> str | None:
+        member = self._members.get(name)
+        if member is None:
+            return None
+        if not isinstance(member, str):
+            self.faults.append(Fault(f"/{name}", "must be a text"))
+            return None
+        if len(member) > longest:
+            self.faults.append(Fault(f"/{name}", f"is longer than {longest} characters"))
+            return None
+        if not _storable(member):
+            self.faults.append(Fault(f"/{name}", "holds characters that cannot be stored (lone surrogates)"))
+            return None
+        return member
+
+    def count(self, name: str) -> int | None:
+        member = self._members.get(name)
+        if member is None:
+            return None
+        if isinstance(member, bool) or not isinstance(member, int) or member < 0:
+            self.faults.append(Fault(f"/{name}", "must be a whole number, 0 or more"))
+            return None
+        return member
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        member = self._members.get(name)
+        if member is None:
+            return default
+        if not isinstance(member, bool):
+            self.faults.append(Fault(f"/{name}", "must be true or false"))
+            return default
+        return member
+
+
+def _storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escaped(name: str) -> str:
+    printable = name.encode("utf-8", "replace").decode()
+    return _short(printable.replace("~", "~0").replace("/", "~1"))
+
+
+def _short(text: str, longest: int = 120) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

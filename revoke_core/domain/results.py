@@ -1,0 +1,173 @@
+"""The words of the status log: user and request statuses, counts, and the final word over a request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+
+class UserStatus(StrEnum):
+    """What is known of one user; everything but ``pending`` and an unproven ``revoked`` is final."""
+
+    PENDING = "pending"
+    REVOKED = "revoked"
+    VERIFIED = "verified"
+    SKIPPED = "skipped"
+    PLANNED = "planned"
+    FAILED = "failed"
+
+
+class RequestStatus(StrEnum):
+    """Where a request stands."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIALLY_SUCCEEDED = "partiallySucceeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PLANNED = "planned"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self not in (RequestStatus.ACCEPTED, RequestStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something did not happen: a stable code, a sentence, and what a person can do about it."""
+
+    code: str
+    message: str
+    hint: str = ""
+    faults: tuple[dict[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRow:
+    """One user of one request; ``position`` counts from 1 in the order first named.
+
+    ``sent_at`` is the write-ahead mark: set before a revoke call leaves, cleared when Graph certainly did not carry it
+    out. A ``pending`` row that has it is in doubt and is settled by reading the cut-off, never by sending again first.
+    ``answered_error`` says that Graph did answer that call, with a server error: then less waiting settles it.
+    ``valid_from_before`` is the cut-off as it was read before anything was sent.
+    """
+
+    position: int
+    given: str
+    user_id: str | None = None
+    user_principal_name: str | None = None
+    status: UserStatus = UserStatus.PENDING
+    revoked_at: datetime | None = None
+    valid_from: datetime | None = None
+    valid_from_before: datetime | None = None
+    graph_request_id: str | None = None
+    attempts: int = 0
+    sent_at: datetime | None = None
+    answered_error: bool = False
+    blind_repeats: int = 0
+    problem: Problem | None = None
+
+    def ended(self, status: UserStatus, problem: Problem | None = None) -> UserRow:
+        """The row with its last word."""
+        return replace(self, status=status, problem=problem)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a call may have reached Graph without its answer reaching us."""
+        return self.status is UserStatus.PENDING and self.sent_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Disjoint numbers of users that sum to ``total``; ``duplicates`` were folded and are not in it."""
+
+    total: int = 0
+    pending: int = 0
+    revoked: int = 0
+    verified: int = 0
+    skipped: int = 0
+    failed: int = 0
+    planned: int = 0
+    duplicates: int = 0
+
+    def moved(self, before: Iterable[UserRow], after: Iterable[UserRow]) -> Counts:
+        """The counts once the rows ``before`` have become the rows ``after``."""
+        change = Counter(row.status.value for row in after)
+        change.subtract(row.status.value for row in before)
+        return replace(self, **{name: getattr(self, name) + by for name, by in change.items()})
+
+    def with_new(self, rows: Iterable[UserRow]) -> Counts:
+        """The counts with rows added that were not there before."""
+        added = list(rows)
+        return replace(self.moved((), added), total=self.total + len(added))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedBy:
+    """Who asked: ``kind`` is key, entra, queue or local; ``claim`` marks what a sender says of itself."""
+
+    kind: str
+    id: str | None = None
+    name: str | None = None
+    claim: bool = False
+
+    @property
+    def scope(self) -> str:
+        """The caller as far as idempotency keys are concerned; all queue senders share one scope."""
+        return "queue" if self.kind == "queue" else f"{self.kind}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
+    """What lets a person find the caller's side of the story."""
+
+    client_request_id: str | None = None
+    workflow_run_id: str | None = None
+    workflow_name: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """One request in the status log."""
+
+    id: str
+    status: RequestStatus
+    source: str
+    requested_by: RequestedBy
+    requested_at: datetime
+    correlation: Correlation = field(default_factory=Correlation)
+    completed_at: datetime | None = None
+    reason: str | None = None
+    dry_run: bool = False
+    verify: bool = True
+    warnings: tuple[str, ...] = ()
+    counts: Counts = field(default_factory=Counts)
+    problem: Problem | None = None
+    message_text: str | None = None
+
+
+SUCCESS: Final = frozenset({UserStatus.REVOKED, UserStatus.VERIFIED})
+
+
+def final_word(counts: Counts, *, excluded: int, dry_run: bool) -> RequestStatus:
+    """The status a request ends with; it never flatters.
+
+    ``excluded`` is the number of users whom the caller itself excluded: only they do not count against success.
+    """
+    if dry_run and counts.total:
+        return RequestStatus.PLANNED
+    revoked = counts.revoked + counts.verified
+    if not revoked:
+        return RequestStatus.FAILED
+    if revoked + excluded == counts.total:
+        return RequestStatus.SUCCEEDED
+    return RequestStatus.PARTIALLY_SUCCEEDED

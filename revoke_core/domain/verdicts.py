@@ -1,0 +1,124 @@
+"""What one answer of Microsoft Graph means for one user.
+
+A 403 is read by the roles of the token, never by its message: Microsoft uses two texts for two causes without saying
+which is which (https://learn.microsoft.com/graph/errors advises against branching on messages).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from revoke_core.domain import problems
+from revoke_core.domain.permissions import REVOKE, TokenFacts
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from revoke_core.domain.results import Problem
+
+
+class Delivery(StrEnum):
+    """How far a call came: answered, sent without an answer reaching us, or certainly never sent."""
+
+    ANSWERED = "answered"
+    LOST = "lost"
+    NOT_SENT = "notSent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Graph's answer to one call or one item of a batch; ``body`` is its JSON object, or ``None``.
+
+    A call that was not sent for want of a token has the status 401 that Graph would have given it.
+    """
+
+    delivery: Delivery
+    status: int = 0
+    body: dict[str, Any] | None = None
+    request_id: str | None = None
+    retry_after: timedelta | None = None
+    date: datetime | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Any 2xx: Graph's documentation asks not to look at the body."""
+        return self.delivery is Delivery.ANSWERED and 200 <= self.status < 300  # noqa: PLR2004 -- HTTP's own range
+
+
+class Effect(StrEnum):
+    """What to do with the user next."""
+
+    ACCEPTED = "accepted"
+    FINAL = "final"
+    AGAIN = "again"
+    DOUBT = "doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An effect with its reason; ``pause`` is the wait Graph asked for, if it did."""
+
+    effect: Effect
+    problem: Problem | None = None
+    pause: timedelta | None = None
+
+
+_UNAUTHORIZED: Final = 401
+_FORBIDDEN: Final = 403
+_NOT_FOUND: Final = 404
+_BAD_REQUEST: Final = 400
+_THROTTLED: Final = 429
+_NOT_CARRIED_OUT: Final = frozenset({408, 409, 412, 423, 424, 503, 509})
+
+
+def of_revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) -> Verdict:
+    """The verdict on a revoke call.
+
+    ``token_has_revoked`` says whether this very token has revoked somebody, which proves its permission.
+    A 5xx other than 503 may hide a call that was carried out: it is in doubt, like a lost answer.
+    """
+    if answer.delivery is Delivery.LOST:
+        return Verdict(Effect.DOUBT, problems.GRAPH_UNAVAILABLE)
+    if answer.is_success:
+        return Verdict(Effect.ACCEPTED)
+    if answer.status == _FORBIDDEN:
+        return Verdict(Effect.FINAL, _forbidden(token, token_has_revoked=token_has_revoked))
+    if answer.status in (500, 502, 504, 507):
+        return Verdict(Effect.DOUBT, problems.GRAPH_UNAVAILABLE, answer.retry_after)
+    return _common(answer)
+
+
+def of_read(answer: Answer) -> Verdict:
+    """The verdict on reading a user; ``FINAL`` without a problem means that the app may not read users."""
+    if answer.is_success:
+        if isinstance(answer.body, dict) and isinstance(answer.body.get("id"), str):
+            return Verdict(Effect.ACCEPTED)
+        return Verdict(Effect.AGAIN, problems.GRAPH_UNAVAILABLE)
+    if answer.status == _FORBIDDEN:
+        return Verdict(Effect.FINAL, None)
+    return _common(answer)
+
+
+def _common(answer: Answer) -> Verdict:
+    status = answer.status
+    if status == _UNAUTHORIZED:
+        return Verdict(Effect.AGAIN, problems.NO_TOKEN)
+    if answer.delivery is not Delivery.ANSWERED or status in _NOT_CARRIED_OUT or not 400 <= status < 500:  # noqa: PLR2004 -- HTTP's own range
+        return Verdict(Effect.AGAIN, problems.GRAPH_UNAVAILABLE, answer.retry_after)
+    if status == _THROTTLED:
+        return Verdict(Effect.AGAIN, problems.THROTTLED, answer.retry_after)
+    if status == _NOT_FOUND:
+        return Verdict(Effect.FINAL, problems.USER_NOT_FOUND)
+    if status == _BAD_REQUEST:
+        return Verdict(Effect.FINAL, problems.INVALID_USER)
+    return Verdict(Effect.FINAL, problems.GRAPH_REFUSED)
+
+
+def _forbidden(token: TokenFacts, *, token_has_revoked: bool) -> Problem:
+    if not token.may(REVOKE):
+        return problems.app_permission_missing(token)
+    if not token.is_broad_only or token_has_revoked:
+        return problems.TARGET_PRIVILEGED
+    return problems.refused_under_broad_permission(token)

@@ -1,0 +1,214 @@
+"""The HTTP door: each method is one route of the API, from a call to an answer."""
+
+from __future__ import annotations
+
+import math
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
+
+from revoke_core import logs
+from revoke_core.domain import signing
+from revoke_core.domain.errors import AccessDenied, InvalidRequest, Refused
+from revoke_core.domain.identifiers import USER_FORM, is_request_id, parse_user
+from revoke_core.domain.request import Limits, parse_request, read_json
+from revoke_core.domain.results import Correlation, RequestedBy, RequestStatus, UserStatus
+from revoke_core.entrypoints import rendering
+from revoke_core.entrypoints.http_words import (
+    HttpAnswer,
+    HttpCall,
+    Query,
+    idempotency_key,
+    json_answer,
+    preference,
+    problem_answer,
+    unexpected_answer,
+)
+from revoke_core.service.submitting import Submission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import timedelta
+
+    from revoke_core.entrypoints.links import Links
+    from revoke_core.ports import Clock, Ledger, Page
+    from revoke_core.service.readiness import ReadinessCheck
+    from revoke_core.service.reading import Reader, Status
+    from revoke_core.service.submitting import Submitter
+
+_SOONEST_POLL: Final = 5
+_LATEST_POLL: Final = 60
+_LONGEST_CORRELATION: Final = 200
+
+type Route[**P] = Callable[P, Coroutine[Any, Any, HttpAnswer]]
+
+
+def _answering[**P](route: Route[P]) -> Route[P]:
+    """Turn whatever a route raises into a problem; nothing else ever leaves the app."""
+
+    @wraps(route)
+    async def answer(*args: P.args, **kwargs: P.kwargs) -> HttpAnswer:
+        try:
+            return await route(*args, **kwargs)
+        except (InvalidRequest, Refused) as problem:
+            return problem_answer(problem)
+        except Exception as problem:  # noqa: BLE001 -- the edge: its class is logged, the caller gets a 500
+            logs.failure("request_crashed", problem, route=route.__name__)
+            return unexpected_answer()
+
+    return answer
+
+
+class HttpDoor:
+    """All routes but the anonymous ``/health``, which asks nobody."""
+
+    def __init__(
+        self,
+        *,
+        submitter: Submitter,
+        reader: Reader,
+        readiness: ReadinessCheck,
+        links: Links,
+        ledger: Ledger,
+        clock: Clock,
+        limits: Limits,
+        in_call_limit: timedelta,
+    ) -> None:
+        self._submitter = submitter
+        self._reader = reader
+        self._readiness = readiness
+        self._links = links
+        self._ledger = ledger
+        self._clock = clock
+        self._limits = limits
+        self._in_call_limit = in_call_limit
+
+    @_answering
+    async def submit(self, call: HttpCall) -> HttpAnswer:
+        """``POST /revocations``: 200 with the last word, or 202 while it runs."""
+        key = idempotency_key(call)
+        request = parse_request(read_json(call.body), self._limits)
+        wanted = preference(call, self._in_call_limit)
+        submission = Submission(
+            request=request,
+            source="http",
+            requested_by=await self._caller(call),
+            correlation=_correlation(call),
+            idempotency_key=key,
+        )
+        record = await self._submitter.submit(submission, within=wanted.within)
+        applied = {"Preference-Applied": wanted.applied} if wanted.applied else {}
+        return await self._status_answer(await self._reader.status_of(record), applied)
+
+    @_answering
+    async def request(self, call: HttpCall, request_id: str) -> HttpAnswer:
+        """``GET /revocations/{id}``: 202 while it runs, then 200."""
+        Query(call).check()
+        return await self._status_answer(await self._reader.status(request_id.lower()))
+
+    @_answering
+    async def operation(self, call: HttpCall, request_id: str) -> HttpAnswer:
+        """``GET /operations/{id}?sig=…``: the same through a signed link, without a key."""
+        text = call.query.get("sig") or ""
+        key = await self._ledger.signing_key()
+        if not is_request_id(request_id) or not signing.is_valid(key, request_id, text, self._clock.now()):
+            raise AccessDenied("The link's signature is missing, wrong or older than 48 hours.")
+        return await self._status_answer(await self._reader.status(request_id))
+
+    @_answering
+    async def users(self, call: HttpCall, request_id: str) -> HttpAnswer:
+        """``GET /revocations/{id}/users``: one page, JSON or CSV."""
+        query = Query(call)
+        status = query.choice("status", [status.value for status in UserStatus])
+        form = query.choice("format", ["csv", "json"])
+        size, token = query.page_size(), query.text("continuationToken")
+        query.check()
+        page = await self._reader.users(
+            request_id.lower(), status=UserStatus(status) if status else None, size=size, token=token
+        )
+        link = self._next_link(f"revocations/{request_id.lower()}/users", call, page)
+        if form == "csv" or (form is None and "text/csv" in call.headers.get("accept", "")):
+            headers = {"Cache-Control": "no-store"} | ({"Link": f'<{link}>; rel="next"'} if link else {})
+            body = rendering.users_csv(page.items).encode()
+            return HttpAnswer(status=200, body=body, content_type="text/csv; charset=utf-8", headers=headers)
+        content = {"value": [rendering.user(row) for row in page.items]} | ({"nextLink": link} if link else {})
+        return json_answer(200, content)
+
+    @_answering
+    async def requests(self, call: HttpCall) -> HttpAnswer:
+        """``GET /revocations``: all requests or one user's, newest first."""
+        query = Query(call)
+        status = query.choice("status", [status.value for status in RequestStatus])
+        since, size, token = query.moment("since"), query.page_size(), query.text("continuationToken")
+        named = query.text("user")
+        user = parse_user(named) if named else None
+        if named and user is None:
+            query.fault("user", USER_FORM)
+        query.check()
+        page: Page[Status]
+        if user:
+            page = await self._reader.history(user, status=status, since=since, size=size, token=token)
+        else:
+            page = await self._reader.requests(status=status, since=since, size=size, token=token)
+        entries = [rendering.resource(item.record, item.users if user else None, self._links) for item in page.items]
+        link = self._next_link("revocations", call, page)
+        return json_answer(200, {"value": entries} | ({"nextLink": link} if link else {}))
+
+    @_answering
+    async def readiness(self, call: HttpCall) -> HttpAnswer:
+        """``GET /readiness``: 200 when the app could revoke now, else 503 with what is missing."""
+        Query(call).check()
+        found = await self._readiness.look()
+        depth = found.queue_depth
+        content: dict[str, Any] = {
+            "token": found.token,
+            "permissions": list(found.permissions),
+            "missing": list(found.missing),
+            "grantCommand": found.grant_command,
+            "table": found.table,
+            "queue": {"reachable": depth is not None, "depth": depth},
+        }
+        return json_answer(200 if found.is_ready else 503, content)
+
+    async def _status_answer(self, status: Status, headers: dict[str, str] | None = None) -> HttpAnswer:
+        record = status.record
+        content = rendering.resource(record, status.users, self._links)
+        if record.status.is_final:
+            return json_answer(200, content, headers)
+        polling = {
+            "Location": await self._links.operation(record.id),
+            "Retry-After": str(self._poll_seconds(status)),
+        }
+        return json_answer(202, content, polling | (headers or {}))
+
+    def _poll_seconds(self, status: Status) -> int:
+        """When asking again is worth while: at the next step of a waiting request, else soon."""
+        if status.next_at is None:
+            return _SOONEST_POLL
+        left = (status.next_at - self._clock.now()).total_seconds()
+        return max(_SOONEST_POLL, min(_LATEST_POLL, math.ceil(left)))
+
+    def _next_link(self, path: str, call: HttpCall, page: Page[Any]) -> str | None:
+        return self._links.next_page(path, call.query, page.token) if page.token else None
+
+    async def _caller(self, call: HttpCall) -> RequestedBy:
+        """A key caller is known by a keyed fingerprint: the platform does not tell which key was used."""
+        secret = call.headers.get("x-functions-key") or call.query.get("code")
+        if not secret:
+            return RequestedBy(kind="local")
+        key = await self._ledger.signing_key()
+        return RequestedBy(kind="key", id=signing.fingerprint(key, secret))
+
+
+def _correlation(call: HttpCall) -> Correlation:
+    """What Logic Apps and Power Automate send along, cut to a sensible length."""
+
+    def header(*names: str) -> str | None:
+        found = next((call.headers[name] for name in names if call.headers.get(name)), None)
+        return found[:_LONGEST_CORRELATION] if found else None
+
+    return Correlation(
+        client_request_id=header("x-ms-client-request-id", "client-request-id"),
+        workflow_run_id=header("x-ms-workflow-run-id"),
+        workflow_name=header("x-ms-workflow-name"),
+        traceparent=header("traceparent"),
+    )

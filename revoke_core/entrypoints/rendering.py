@@ -1,0 +1,118 @@
+"""The revocation resource and its parts as JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from revoke_core.domain.moments import written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from revoke_core.domain.results import Counts, Problem, RequestedBy, RequestRecord, UserRow
+    from revoke_core.entrypoints.links import Links
+
+CSV_COLUMNS: Final = (
+    "input",
+    "userId",
+    "userPrincipalName",
+    "status",
+    "revokedAt",
+    "sessionsValidFrom",
+    "graphRequestId",
+    "attempts",
+    "errorCode",
+    "errorMessage",
+)
+# A spreadsheet takes a cell that starts with one of these for a formula.
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def resource(record: RequestRecord, users: Iterable[UserRow] | None, links: Links) -> dict[str, Any]:
+    """The whole resource; without users (``None``) it is an entry of a list."""
+    content: dict[str, Any] = {
+        "id": record.id,
+        "status": record.status.value,
+        "source": record.source,
+        "requestedBy": _requested_by(record.requested_by),
+        "correlation": {
+            "clientRequestId": record.correlation.client_request_id,
+            "workflowRunId": record.correlation.workflow_run_id,
+            "workflowName": record.correlation.workflow_name,
+            "traceparent": record.correlation.traceparent,
+        },
+        "requestedAt": written(record.requested_at),
+        "completedAt": _time(record.completed_at),
+        "reason": record.reason,
+        "dryRun": record.dry_run,
+        "warnings": list(record.warnings),
+        "counts": _counts(record.counts, dry_run=record.dry_run),
+        "links": {"self": links.request(record.id), "users": links.users(record.id)},
+    }
+    if record.problem:
+        content["error"] = _problem(record.problem)
+    if record.message_text is not None:
+        content["messageText"] = record.message_text
+    if users is not None:
+        content["users"] = [user(row) for row in users]
+    return content
+
+
+def user(row: UserRow) -> dict[str, Any]:
+    """One user of a request."""
+    content: dict[str, Any] = {
+        "input": row.given,
+        "userId": row.user_id,
+        "userPrincipalName": row.user_principal_name,
+        "status": row.status.value,
+        "revokedAt": _time(row.revoked_at),
+        "sessionsValidFrom": _time(row.valid_from),
+        "graphRequestId": row.graph_request_id,
+        "attempts": row.attempts,
+    }
+    if row.problem:
+        content["error"] = _problem(row.problem)
+    return content
+
+
+def users_csv(rows: Iterable[UserRow]) -> str:
+    """Users as CSV (RFC 4180) with a header line; a cell that a spreadsheet would run is set in quotes of text."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(CSV_COLUMNS)
+    for row in rows:
+        content = user(row)
+        error = content.pop("error", {})
+        content |= {"errorCode": error.get("code"), "errorMessage": error.get("message")}
+        writer.writerow([_cell(content[column]) for column in CSV_COLUMNS])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _requested_by(caller: RequestedBy) -> dict[str, Any]:
+    content: dict[str, Any] = {"kind": caller.kind, "id": caller.id, "name": caller.name}
+    return content | ({"claim": True} if caller.claim else {})
+
+
+def _counts(counts: Counts, *, dry_run: bool) -> dict[str, int]:
+    """``planned`` is only counted where it can occur."""
+    content = asdict(counts)
+    planned = content.pop("planned")
+    return content | ({"planned": planned} if dry_run else {})
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    content: dict[str, Any] = {"code": problem.code, "message": problem.message, "hint": problem.hint}
+    return content | ({"errors": list(problem.faults)} if problem.faults else {})
+
+
+def _time(moment: datetime | None) -> str | None:
+    return written(moment) if moment else None

@@ -1,0 +1,195 @@
+"""What the use cases need from the world, as protocols; the real ends are in ``adapters``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from revoke_core.domain.identifiers import UserRef
+    from revoke_core.domain.permissions import TokenFacts
+    from revoke_core.domain.request import RevocationRequest
+    from revoke_core.domain.results import Counts, Problem, RequestRecord, UserRow, UserStatus
+    from revoke_core.domain.verdicts import Answer
+
+GateKind = Literal["read", "write"]
+
+
+class Clock(Protocol):
+    """Now, and waiting; one per process so that tests and adapters agree on the time."""
+
+    def now(self) -> datetime:
+        """The present moment, UTC."""
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Return once the moment has come."""
+
+
+class Graph(Protocol):
+    """Microsoft Graph, as far as this app uses it. Nothing here raises for an HTTP status or a broken connection."""
+
+    async def token(self) -> TokenFacts:
+        """Facts of the token in use; ``TokenUnavailable`` when the identity gives none."""
+
+    async def token_missed_roles(self) -> None:
+        """Told after a refusal for want of a role: the credential is rebuilt, at most every five minutes."""
+
+    async def read_users(self, users: Sequence[UserRef]) -> list[Answer]:
+        """One answer per user, in order: id, UPN, origin and the sign-in cut-off."""
+
+    async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
+        """One ``revokeSignInSessions`` call per user (at most 20), answers in order."""
+
+    def group_members(self, group_id: str) -> AsyncIterator[Answer]:
+        """Pages of the group's transitive members; the last answer may be a refusal."""
+
+    def time(self) -> datetime:
+        """Now by Graph's clock, as its ``Date`` headers tell it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page[T]:
+    """Some items of a list and, while there may be more, where to go on."""
+
+    items: list[T]
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The one row per running request that says who works on it and how far it has come.
+
+    ``version`` is the storage's own mark of this state: a save under an older one is refused (``LeaseLost``), which is
+    the fence against a worker that was given up for dead. ``next_at`` is when there is something to do again;
+    ``proving`` says that cut-offs can be read, so that ``revoked`` is not yet the last word.
+    """
+
+    request_id: str
+    owner: str = ""
+    epoch: int = 0
+    lease_until: datetime | None = None
+    next_at: datetime | None = None
+    planned: bool = False
+    proving: bool = False
+    indexed: bool = False
+    ended: bool = False
+    counts: Counts
+    excluded: int = 0
+    failures: int = 0
+    cause: str | None = None
+    warnings: tuple[str, ...] = ()
+    problem: Problem | None = None
+    version: str | None = None
+
+
+class StatusLog(Protocol):
+    """The status log a person can read, and the run rows beside it."""
+
+    async def create(self, record: RequestRecord, request: RevocationRequest | None) -> None:
+        """Make a request durable; once this returns it will be carried out."""
+
+    async def get(self, request_id: str) -> RequestRecord | None:
+        """The request's row."""
+
+    async def inputs(self, request_id: str) -> RevocationRequest | None:
+        """What was asked for."""
+
+    async def update(self, record: RequestRecord) -> None:
+        """Write the parts of a request's row that change: status, counts, warnings, error, end."""
+
+    async def page(
+        self, *, status: str | None, since: datetime | None, size: int, token: str | None
+    ) -> Page[RequestRecord]:
+        """Requests, newest first."""
+
+    async def run(self, request_id: str) -> Run | None:
+        """The request's run row while there is one."""
+
+    async def save(self, run: Run, rows: Sequence[UserRow]) -> Run:
+        """Write rows and run together or not at all; ``LeaseLost`` when the run row has moved on."""
+
+    async def drop_run(self, request_id: str) -> None:
+        """Remove the run row of an ended request."""
+
+    async def rows(self, request_id: str, *, open_only: bool) -> list[UserRow]:
+        """The request's users in order; ``open_only`` leaves out those with a last word."""
+
+    async def row(self, request_id: str, position: int) -> UserRow | None:
+        """One user of a request."""
+
+    async def row_page(
+        self, request_id: str, *, status: UserStatus | None, size: int, token: str | None
+    ) -> Page[UserRow]:
+        """The request's users in order, page by page."""
+
+
+class UserIndex(Protocol):
+    """Which requests touched a user; names are kept as digests only."""
+
+    async def add(self, request_id: str, rows: Sequence[UserRow]) -> None:
+        """Enter rows under their object id and their UPN; entering twice changes nothing."""
+
+    async def find(self, user: UserRef, *, size: int, token: str | None) -> Page[tuple[str, int]]:
+        """Request ids with the user's position in each, newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An idempotency key that is taken: by which request, and the digest of its body."""
+
+    request_id: str
+    digest: str
+
+
+class Ledger(Protocol):
+    """Small facts shared by all instances: open requests, claims, tokens that have revoked, the signing key."""
+
+    async def open(self, request_id: str) -> None:
+        """Mark a request as unfinished, so that nothing forgets it."""
+
+    async def close(self, request_id: str) -> None:
+        """Take the mark away."""
+
+    async def open_requests(self) -> list[tuple[str, datetime]]:
+        """Unfinished requests with the moment each was last driven."""
+
+    async def driven(self, request_id: str) -> None:
+        """Note that a request has just been driven again."""
+
+    async def claim(self, scope: str, key: str, claim: Claim) -> Claim | None:
+        """Take a key by an insert; ``None`` when it is ours now, else whose it is."""
+
+    async def token_has_revoked(self, fingerprint: str) -> bool:
+        """Whether the token is known to have revoked somebody."""
+
+    async def note_token_revoked(self, fingerprint: str) -> None:
+        """Remember that it has."""
+
+    async def signing_key(self) -> bytes:
+        """The app's own key for links and fingerprints, made at the first need."""
+
+
+class Gates(Protocol):
+    """The shared word of Graph's ``Retry-After``, reads and writes apart."""
+
+    async def closed_until(self, kind: GateKind) -> datetime | None:
+        """When the gate opens, or ``None`` when calls may leave; another instance's gate is seen within a second."""
+
+    async def close_for(self, kind: GateKind, pause: timedelta) -> None:
+        """Let no call leave before the pause has passed: here at once, elsewhere within a second."""
+
+
+class WorkQueue(Protocol):
+    """References to work, never user lists."""
+
+    async def put(self, request_id: str, *, delay: timedelta = timedelta(0)) -> str:
+        """Have the request worked on after the delay; returns a receipt for ``withdraw``."""
+
+    async def withdraw(self, receipt: str) -> None:
+        """Take back a message that is not needed any more; one that is already gone is no error."""
+
+    async def depth(self) -> int:
+        """About how many messages wait in the doors' queue."""

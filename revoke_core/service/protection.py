@@ -1,0 +1,71 @@
+"""The protected list: users who are never sent to Graph; if it can't be read, nobody is."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from revoke_core import logs
+from revoke_core.domain.errors import RevokerError, TokenUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from revoke_core.domain.identifiers import UserRef
+    from revoke_core.ports import Clock, Graph
+
+_FRESH: Final = timedelta(seconds=60)
+
+
+class ProtectedListUnreadable(RevokerError):
+    """The list cannot be read now, so that nobody may be revoked."""
+
+
+class ProtectedUsers:
+    """``PROTECTED_USERS`` and the transitive members of ``PROTECTED_GROUP``, read again every minute."""
+
+    def __init__(self, *, users: Iterable[UserRef], group: str | None, graph: Graph, clock: Clock) -> None:
+        self._named = tuple(users)
+        self._group = group
+        self._graph = graph
+        self._clock = clock
+        self._members: frozenset[str] = frozenset()
+        self._read_at: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is protected by configuration."""
+        return not self._named and self._group is None
+
+    async def keys(self) -> frozenset[str]:
+        """Object ids and UPNs in lower case; ``ProtectedListUnreadable`` when the group does not answer."""
+        if self._group and (self._read_at is None or self._clock.now() - self._read_at > _FRESH):
+            self._members = await self._read_group(self._group)
+            self._read_at = self._clock.now()
+        return self._members | {user.key for user in self._named}
+
+    async def keys_without_lookup(self, targets: Iterable[UserRef]) -> frozenset[str]:
+        """The keys where users cannot be looked up, so that an id and a UPN cannot be told to be the same person.
+
+        Then a target is only judged by entries of its own form; where there are entries of the other form, too,
+        nobody can say whether it is protected, and the list counts as unreadable.
+        """
+        keys = await self.keys()
+        has_ids = any("@" not in key for key in keys)
+        has_names = any("@" in key for key in keys)
+        if any((has_names if user.is_id else has_ids) and user.key not in keys for user in targets):
+            raise ProtectedListUnreadable("The app may not read users, so it cannot compare ids with UPNs.")
+        return keys
+
+    async def _read_group(self, group: str) -> frozenset[str]:
+        members: set[str] = set()
+        try:
+            async for page in self._graph.group_members(group):
+                values = page.body.get("value") if page.is_success and page.body else None
+                if not isinstance(values, list):
+                    logs.event("protected_list_unreadable", status=page.status)
+                    raise ProtectedListUnreadable(f"Reading the protected group was answered with {page.status}.")
+                members |= {str(item.get("id", "")).lower() for item in values if isinstance(item, dict)}
+        except TokenUnavailable as problem:
+            raise ProtectedListUnreadable("There is no token to read the protected group with.") from problem
+        return frozenset(members - {""})

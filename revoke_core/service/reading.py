@@ -1,0 +1,99 @@
+"""Questions to the status log; nothing here changes anything."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from revoke_core.domain.errors import NotFound
+from revoke_core.domain.identifiers import is_request_id
+from revoke_core.domain.results import RequestRecord, RequestStatus, UserRow, UserStatus
+from revoke_core.ports import Page
+from revoke_core.service.planning import unplanned
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from revoke_core.domain.identifiers import UserRef
+    from revoke_core.ports import StatusLog, UserIndex
+
+USERS_IN_RESOURCE: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A request with the users to show; ``next_at`` is when a waiting request goes on."""
+
+    record: RequestRecord
+    users: list[UserRow]
+    next_at: datetime | None = None
+
+
+class Reader:
+    """Reads requests as they stand, running ones with the counts of their run row."""
+
+    def __init__(self, *, log: StatusLog, index: UserIndex) -> None:
+        self._log = log
+        self._index = index
+
+    async def status(self, request_id: str) -> Status:
+        """One request and at most its first 100 users; ``NotFound`` for an id that is none of ours."""
+        record = await self._record(request_id)
+        return await self.status_of(record)
+
+    async def status_of(self, record: RequestRecord) -> Status:
+        """The same for a record that was just read or written."""
+        run, page = await asyncio.gather(
+            self._log.run(record.id) if not record.status.is_final else _nothing(),
+            self._log.row_page(record.id, status=None, size=USERS_IN_RESOURCE, token=None),
+        )
+        users = page.items
+        if run is not None:
+            warnings = record.warnings or run.warnings
+            record = replace(record, status=RequestStatus.RUNNING, counts=run.counts, warnings=warnings)
+        if not record.status.is_final and not users:
+            request = await self._log.inputs(record.id)
+            users = unplanned(request)[:USERS_IN_RESOURCE] if request else []
+        return Status(record=record, users=users, next_at=run.next_at if run else None)
+
+    async def users(self, request_id: str, *, status: UserStatus | None, size: int, token: str | None) -> Page[UserRow]:
+        """A page of one request's users."""
+        await self._record(request_id)
+        return await self._log.row_page(request_id, status=status, size=size, token=token)
+
+    async def requests(
+        self, *, status: str | None, since: datetime | None, size: int, token: str | None
+    ) -> Page[Status]:
+        """A page of all requests, newest first, without their users."""
+        page = await self._log.page(status=status, since=since, size=size, token=token)
+        return Page(items=[Status(record=record, users=[]) for record in page.items], token=page.token)
+
+    async def history(
+        self, user: UserRef, *, status: str | None, since: datetime | None, size: int, token: str | None
+    ) -> Page[Status]:
+        """A page of the requests that touched a user, each with that user's row alone; a page may be short."""
+        page = await self._index.find(user, size=size, token=token)
+        found = await asyncio.gather(*(self._touched(request_id, position) for request_id, position in page.items))
+        kept = [
+            item
+            for item in found
+            if item
+            and (status is None or item.record.status == status)
+            and (since is None or item.record.requested_at >= since)
+        ]
+        return Page(items=kept, token=page.token)
+
+    async def _touched(self, request_id: str, position: int) -> Status | None:
+        record, row = await asyncio.gather(self._log.get(request_id), self._log.row(request_id, position))
+        return Status(record=record, users=[row]) if record and row else None
+
+    async def _record(self, request_id: str) -> RequestRecord:
+        record = await self._log.get(request_id) if is_request_id(request_id) else None
+        if record is None:
+            raise NotFound("There is no such request. Check the id, and whether it is older than the retention time.")
+        return record
+
+
+async def _nothing() -> None:
+    return None

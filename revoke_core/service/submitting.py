@@ -1,0 +1,202 @@
+"""Acceptance: claim the key, make the request durable, and carry a small one out at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from revoke_core import logs
+from revoke_core.domain.errors import IdempotencyConflict, Unavailable
+from revoke_core.domain.identifiers import new_request_id
+from revoke_core.domain.problems import PROTECTED_UNREADABLE
+from revoke_core.domain.results import Correlation, Counts, Problem, RequestedBy, RequestRecord, RequestStatus
+from revoke_core.ports import Claim
+from revoke_core.service.planning import unique
+from revoke_core.service.protection import ProtectedListUnreadable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from revoke_core.domain.request import RevocationRequest
+    from revoke_core.ports import Clock, Ledger, StatusLog, WorkQueue
+    from revoke_core.service.planning import Lookup, Planner
+    from revoke_core.service.worker import Worker
+
+IN_CALL_USERS: Final = 20
+# Whoever carries a request out in its own call may die; this message then finds the request.
+SAFETY_DELAY: Final = timedelta(seconds=60)
+IN_CALL_PATIENCE: Final = timedelta(seconds=5)
+_PROTECTED_RETRY_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Who sends what, through which door, under which idempotency key."""
+
+    request: RevocationRequest
+    source: str
+    requested_by: RequestedBy
+    correlation: Correlation = field(default_factory=Correlation)
+    idempotency_key: str | None = None
+
+
+class Submitter:
+    """Accepts requests; once a method returns a record, the request is durable."""
+
+    def __init__(
+        self,
+        *,
+        log: StatusLog,
+        ledger: Ledger,
+        queue: WorkQueue,
+        planner: Planner,
+        worker: Worker,
+        clock: Clock,
+    ) -> None:
+        self._log = log
+        self._ledger = ledger
+        self._queue = queue
+        self._planner = planner
+        self._worker = worker
+        self._clock = clock
+
+    async def submit(self, submission: Submission, *, within: timedelta | None) -> RequestRecord:
+        """Accept, and carry out within the call when the request is small and ``within`` leaves time for it.
+
+        ``IdempotencyConflict`` for a key that another body holds; ``Unavailable`` when the request could not be made
+        durable or nobody can tell who is protected: then nothing has happened.
+        """
+        started_at = self._clock.now()
+        await self._refuse_unprotected()
+        taken = await self._claimed(submission)
+        if isinstance(taken, RequestRecord):
+            return taken
+        record = self._record(taken, submission)
+        in_call = within is not None and len(unique(submission.request.users)) <= IN_CALL_USERS
+        if not in_call or within is None:
+            return await self._accepted(record, submission, delay=timedelta(0))
+        # Looking users up changes nothing, so it need not wait for the request to be durable.
+        lookup = asyncio.create_task(self._planner.lookup(submission.request))
+        try:
+            receipt = await self._durable(record, submission, delay=SAFETY_DELAY)
+        except BaseException:
+            lookup.cancel()
+            raise
+        return await self._carried_out(record, submission, receipt, lookup, until=started_at + within)
+
+    async def refuse(self, submission_id: str, record: RequestRecord) -> RequestRecord:
+        """Enter a message that is not carried out; a second delivery of it adds nothing."""
+        claim = Claim(request_id=record.id, digest="refused")
+        holder = await self._ledger.claim("refused", submission_id, claim)
+        if holder is not None and (known := await self._log.get(holder.request_id)):
+            return known
+        await self._log.create(record, None)
+        logs.event("message_refused", requestId=record.id, code=record.problem.code if record.problem else None)
+        return record
+
+    def refused_record(
+        self, *, requested_by: RequestedBy, problem: Problem, text: str | None, source: str = "queue"
+    ) -> RequestRecord:
+        """A request that ended before it began."""
+        now = self._clock.now()
+        return RequestRecord(
+            id=new_request_id(now),
+            status=RequestStatus.FAILED,
+            source=source,
+            requested_by=requested_by,
+            requested_at=now,
+            completed_at=now,
+            problem=problem,
+            message_text=text,
+        )
+
+    async def _refuse_unprotected(self) -> None:
+        try:
+            await self._planner.check_protected()
+        except ProtectedListUnreadable:
+            problem = PROTECTED_UNREADABLE
+            raise Unavailable(f"{problem.message} {problem.hint}", retry_after=_PROTECTED_RETRY_SECONDS) from None
+
+    async def _claimed(self, submission: Submission) -> str | RequestRecord:
+        """The new request's id, or the request that holds the key already."""
+        request_id = new_request_id(self._clock.now())
+        if submission.idempotency_key is None:
+            return request_id
+        digest = submission.request.digest()
+        claim = Claim(request_id=request_id, digest=digest)
+        holder = await self._ledger.claim(submission.requested_by.scope, submission.idempotency_key, claim)
+        if holder is None:
+            return request_id
+        if holder.digest != digest:
+            raise IdempotencyConflict(
+                "This Idempotency-Key belongs to an earlier request with another body. Use a new key for a new request."
+            )
+        # No row behind the claim: its owner died, or has not written it yet. Either way the request is the same one.
+        return await self._log.get(holder.request_id) or holder.request_id
+
+    def _record(self, request_id: str, submission: Submission) -> RequestRecord:
+        request = submission.request
+        total = len(unique(request.users))
+        return RequestRecord(
+            id=request_id,
+            status=RequestStatus.ACCEPTED,
+            source=submission.source,
+            requested_by=submission.requested_by,
+            requested_at=self._clock.now(),
+            correlation=submission.correlation,
+            reason=request.reason,
+            dry_run=request.dry_run,
+            verify=request.verify,
+            counts=Counts(total=total, pending=total, duplicates=len(request.users) - total),
+        )
+
+    async def _accepted(self, record: RequestRecord, submission: Submission, *, delay: timedelta) -> RequestRecord:
+        """Accept for the queue side. The row counts: should the message fail now, the timer sends another."""
+        await self._ledger.open(record.id)
+        await self._log.create(record, submission.request)
+        try:
+            await self._queue.put(record.id, delay=delay)
+        except Unavailable as problem:
+            logs.failure("work_message_left_to_timer", problem, requestId=record.id)
+        self._log_accepted(record, in_call=False)
+        return record
+
+    async def _durable(self, record: RequestRecord, submission: Submission, *, delay: timedelta) -> str:
+        """Mark and message first, the row last: before the row is there, neither has any effect."""
+        _, receipt = await asyncio.gather(self._ledger.open(record.id), self._queue.put(record.id, delay=delay))
+        await self._log.create(record, submission.request)
+        self._log_accepted(record, in_call=True)
+        return receipt
+
+    async def _carried_out(
+        self,
+        record: RequestRecord,
+        submission: Submission,
+        receipt: str,
+        lookup: asyncio.Task[Lookup],
+        *,
+        until: datetime,
+    ) -> RequestRecord:
+        """Be the request's first worker; from here on nothing that fails here can lose it."""
+        try:
+            done = await self._worker.carry_out(
+                record, submission.request, None, until=until, patience=IN_CALL_PATIENCE, lookup=await lookup
+            )
+            await self._queue.withdraw(receipt)
+        except Unavailable as problem:
+            logs.failure("in_call_work_stopped", problem, requestId=record.id)
+            return record
+        return done
+
+    @staticmethod
+    def _log_accepted(record: RequestRecord, *, in_call: bool) -> None:
+        logs.event(
+            "request_accepted",
+            requestId=record.id,
+            source=record.source,
+            users=record.counts.total,
+            inCall=in_call,
+            dryRun=record.dry_run,
+        )

@@ -1,0 +1,62 @@
+"""The timer's work: drive again what has no heartbeat; no killed host and no lost message strands a request."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from revoke_core import logs
+from revoke_core.domain.identifiers import accepted_at
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from revoke_core.ports import Clock, Ledger, StatusLog, WorkQueue
+
+# Older than the safety message of a request that is carried out in its call, younger than two leases.
+_QUIET: Final = timedelta(seconds=65)
+_GRACE: Final = timedelta(seconds=15)
+_DRIVEN_AGAIN: Final = timedelta(minutes=2)
+_ORPHAN: Final = timedelta(minutes=10)
+
+
+class Sweeper:
+    """Looks at every open request and sends a message for those that nobody works on and no message will come for."""
+
+    def __init__(self, *, log: StatusLog, ledger: Ledger, queue: WorkQueue, clock: Clock) -> None:
+        self._log = log
+        self._ledger = ledger
+        self._queue = queue
+        self._clock = clock
+
+    async def sweep(self) -> int:
+        """Returns how many requests were driven again."""
+        driven = 0
+        for request_id, driven_at in await self._ledger.open_requests():
+            if await self._is_stranded(request_id) and self._may_drive(request_id, driven_at):
+                await self._ledger.driven(request_id)
+                await self._queue.put(request_id)
+                logs.event("request_driven_again", requestId=request_id)
+                driven += 1
+        return driven
+
+    async def _is_stranded(self, request_id: str) -> bool:
+        now = self._clock.now()
+        if now - accepted_at(request_id) < _QUIET:
+            return False
+        record = await self._log.get(request_id)
+        if record is None or record.status.is_final:
+            if record is not None or now - accepted_at(request_id) > _ORPHAN:
+                await self._ledger.close(request_id)
+            return False
+        run = await self._log.run(request_id)
+        if run is None:
+            return True
+        held = run.lease_until is not None and run.lease_until > now
+        waits = run.next_at is not None and run.next_at + _GRACE > now
+        return not held and not waits
+
+    def _may_drive(self, request_id: str, driven_at: datetime) -> bool:
+        """A message that was sent a moment ago may still stand in the queue; a second one would only add to it."""
+        first_time = driven_at - accepted_at(request_id) < _GRACE
+        return first_time or self._clock.now() - driven_at > _DRIVEN_AGAIN

@@ -1,0 +1,202 @@
+"""Every setting of the app, read once from the environment and checked before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from revoke_core.domain.errors import SettingsError
+from revoke_core.domain.identifiers import UserRef, is_object_id, parse_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+STORAGE: Final = "AzureWebJobsStorage"
+STORAGE_PARTS: Final = ("accountName", "tableServiceUri", "queueServiceUri", "clientId", "credential")
+GRAPH_CLOUDS: Final = (
+    "https://graph.microsoft.com",
+    "https://graph.microsoft.us",
+    "https://dod-graph.microsoft.us",
+    "https://microsoftgraph.chinacloudapi.cn",
+)
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_TRUE: Final = ("true", "1", "yes", "on")
+_FALSE: Final = ("false", "0", "no", "off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """Where the storage is, as the Functions host reads it: a connection string, or the identity form."""
+
+    connection_string: str | None = None
+    table_uri: str | None = None
+    queue_uri: str | None = None
+    client_id: str | None = None
+    managed_identity: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The app's settings; ``docs/settings.md`` explains each."""
+
+    storage: StorageSettings
+    graph_endpoint: str
+    graph_resource: str
+    client_id: str | None
+    protected_users: tuple[UserRef, ...]
+    protected_group: str | None
+    max_users: int
+    max_unconfirmed_users: int
+    require_reason: bool
+    graph_writes_per_150s: int
+    retention_days: int
+    revoking_paused: bool
+    public_base_url: str
+    in_call_limit: timedelta
+
+
+SETTING_NAMES: Final = (
+    STORAGE,
+    *(f"{STORAGE}__{part}" for part in STORAGE_PARTS),
+    "GRAPH_ENDPOINT",
+    "GRAPH_RESOURCE",
+    "AZURE_CLIENT_ID",
+    "PROTECTED_USERS",
+    "PROTECTED_GROUP",
+    "MAX_USERS",
+    "MAX_UNCONFIRMED_USERS",
+    "REQUIRE_REASON",
+    "GRAPH_WRITES_PER_150S",
+    "RETENTION_DAYS",
+    "REVOKING_PAUSED",
+    "PUBLIC_BASE_URL",
+    "WEBSITE_HOSTNAME",
+    "IN_CALL_SECONDS",
+)
+DEFAULTS: Final[Mapping[str, str]] = {
+    "GRAPH_ENDPOINT": GRAPH_CLOUDS[0],
+    "MAX_USERS": "100000",
+    "MAX_UNCONFIRMED_USERS": "100",
+    "REQUIRE_REASON": "false",
+    "GRAPH_WRITES_PER_150S": "3000",
+    "RETENTION_DAYS": "400",
+    "REVOKING_PAUSED": "false",
+    "WEBSITE_HOSTNAME": "localhost:7071",
+    "IN_CALL_SECONDS": "20",
+}
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings, or ``SettingsError`` naming everything that is missing or wrong.
+
+    An empty value counts as unset: deployment tools write one for an option that was not given.
+    """
+    reader = _Reader(environment)
+    endpoint = reader.graph_endpoint()
+    settings = Settings(
+        storage=reader.storage(),
+        graph_endpoint=endpoint,
+        graph_resource=(reader.text("GRAPH_RESOURCE") or (endpoint if endpoint in GRAPH_CLOUDS else GRAPH_CLOUDS[0])),
+        client_id=reader.text("AZURE_CLIENT_ID"),
+        protected_users=reader.users("PROTECTED_USERS"),
+        protected_group=reader.object_id("PROTECTED_GROUP"),
+        max_users=reader.number("MAX_USERS", 1, 1_000_000),
+        max_unconfirmed_users=reader.number("MAX_UNCONFIRMED_USERS", 0, 1_000_000),
+        require_reason=reader.flag("REQUIRE_REASON"),
+        graph_writes_per_150s=reader.number("GRAPH_WRITES_PER_150S", 1, 1_000_000),
+        retention_days=reader.number("RETENTION_DAYS", 1, 36_500),
+        revoking_paused=reader.flag("REVOKING_PAUSED"),
+        public_base_url=reader.public_base_url(),
+        in_call_limit=timedelta(seconds=reader.number("IN_CALL_SECONDS", 1, 100)),
+    )
+    if reader.faults:
+        raise SettingsError("The app's settings need correcting: " + "; ".join(reader.faults) + ".")
+    return settings
+
+
+class _Reader:
+    """Reads settings one by one and collects what is wrong; no value of a secret setting is ever quoted."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.faults: list[str] = []
+
+    def text(self, name: str) -> str | None:
+        return (self._environment.get(name) or "").strip() or DEFAULTS.get(name)
+
+    def _checked[T](self, name: str, wanted: str, convert: Callable[[str], T | None]) -> T | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        converted = convert(value)
+        if converted is None:
+            self.faults.append(f"{name} must be {wanted}, not {value!r}")
+        return converted
+
+    def number(self, name: str, least: int, most: int) -> int:
+        def convert(value: str) -> int | None:
+            return int(value) if value.isascii() and value.isdigit() and least <= int(value) <= most else None
+
+        return self._checked(name, f"a whole number from {least} to {most}", convert) or 0
+
+    def flag(self, name: str) -> bool:
+        known: dict[str, bool] = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
+        return bool(self._checked(name, "true or false", lambda value: known.get(value.lower())))
+
+    def object_id(self, name: str) -> str | None:
+        return self._checked(name, "the object id of a group", lambda v: v.lower() if is_object_id(v) else None)
+
+    def users(self, name: str) -> tuple[UserRef, ...]:
+        texts = [part for part in (self.text(name) or "").replace(";", ",").split(",") if part.strip()]
+        found = [parse_user(part) for part in texts]
+        for text, user in zip(texts, found, strict=True):
+            if user is None:
+                self.faults.append(f"{name} has {text.strip()!r}, which is neither an object id nor a UPN")
+        return tuple(user for user in found if user)
+
+    def graph_endpoint(self) -> str:
+        def convert(value: str) -> str | None:
+            parts = urlsplit(value.rstrip("/"))
+            plain = not (parts.query or parts.fragment or parts.path or "@" in parts.netloc) and bool(parts.hostname)
+            safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+            return f"{parts.scheme}://{parts.netloc}".lower() if plain and safe else None
+
+        wanted = "an https:// root such as https://graph.microsoft.com (http:// only on this machine)"
+        return self._checked("GRAPH_ENDPOINT", wanted, convert) or ""
+
+    def public_base_url(self) -> str:
+        def convert(value: str) -> str | None:
+            parts = urlsplit(value)
+            return value.rstrip("/") if parts.scheme in ("http", "https") and parts.hostname else None
+
+        given = self._checked("PUBLIC_BASE_URL", "an absolute http(s) URL without /api", convert)
+        if given:
+            return given
+        host = self.text("WEBSITE_HOSTNAME") or ""
+        scheme = "http" if urlsplit(f"//{host}").hostname in _LOOPBACK else "https"
+        return f"{scheme}://{host}"
+
+    def storage(self) -> StorageSettings:
+        whole = self.text(STORAGE)
+        if whole:
+            return StorageSettings(connection_string=whole)
+        part: dict[str, str | None] = {name: self.text(f"{STORAGE}__{name}") for name in STORAGE_PARTS}
+        account = part["accountName"]
+        table = part["tableServiceUri"] or (f"https://{account}.table.core.windows.net" if account else None)
+        queue = part["queueServiceUri"] or (f"https://{account}.queue.core.windows.net" if account else None)
+        if not table or not queue:
+            self.faults.append(
+                f"{STORAGE} is missing: give a connection string, or {STORAGE}__accountName, or both "
+                f"{STORAGE}__tableServiceUri and {STORAGE}__queueServiceUri"
+            )
+        credential = (part["credential"] or "").lower()
+        if credential not in ("", "managedidentity"):
+            self.faults.append(f"{STORAGE}__credential must be managedidentity, or left out")
+        return StorageSettings(
+            table_uri=table,
+            queue_uri=queue,
+            client_id=part["clientId"],
+            managed_identity=credential == "managedidentity",
+        )
