@@ -35,4 +35,4 @@ def failure(name: str, problem: BaseException, **fields: object) -> None:
 def quiet_libraries() -> None:
     """Keep the HTTP client libraries from logging what must not be in a log."""
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -61,6 +61,8 @@ class Submitter:
         self._planner = planner
         self._worker = worker
         self._clock = clock
+        # The event loop keeps only weak references to tasks.
+        self._working: set[asyncio.Task[RequestRecord]] = set()
 
     async def submit(self, submission: Submission, *, within: timedelta | None) -> RequestRecord:
         """Accept, and carry out within the call when the request is small and ``within`` leaves time for it.
@@ -179,16 +181,29 @@ class Submitter:
         *,
         until: datetime,
     ) -> RequestRecord:
-        """Be the request's first worker; from here on nothing that fails here can lose it."""
-        try:
+        """Be the request's first worker; from here on nothing that fails can lose it.
+
+        When the time is up the work is not broken off, which would leave calls in doubt: it ends its step under its
+        lease while the caller is told to poll.
+        """
+
+        async def work() -> RequestRecord:
             done = await self._worker.carry_out(
                 record, submission.request, None, until=until, patience=IN_CALL_PATIENCE, lookup=await lookup
             )
             await self._queue.withdraw(receipt)
-        except Unavailable as problem:
+            return done
+
+        task = asyncio.create_task(work())
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        await asyncio.wait({task}, timeout=(until - self._clock.now()).total_seconds())
+        if not task.done():
+            return record
+        if problem := task.exception():
             logs.failure("in_call_work_stopped", problem, requestId=record.id)
             return record
-        return done
+        return task.result()
 
     @staticmethod
     def _log_accepted(record: RequestRecord, *, in_call: bool) -> None:

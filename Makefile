@@ -1,0 +1,50 @@
+# A fresh machine needs Python 3.13 (pyenv finds it through .python-version), Node and make; the rest is installed here.
+SHELL := /bin/bash
+PYTHON ?= python3.13
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready local/azurite/node_modules/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test check bench clean
+
+help: ## Show what there is to make.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+setup: $(READY) ## Install what is missing (done by every other target).
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt
+	@echo "Setting up Python in $(VENV) ..."
+	@python=$$(command -v $(PYTHON) || true); \
+	  if command -v pyenv >/dev/null && version=$$(pyenv latest 3.13 2>/dev/null); then \
+	    python=$$(pyenv prefix $$version)/bin/python; fi; \
+	  test -n "$$python" || { echo "Python 3.13 is needed: install it, or pyenv with 3.13."; exit 1; }; \
+	  "$$python" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt 2> $(VENV)/pip.log \
+	  || { cat $(VENV)/pip.log; exit 1; }
+	@touch $@
+
+local/azurite/node_modules/.ready: local/azurite/package.json local/azurite/package-lock.json
+	@echo "Setting up Azurite (the storage emulator) ..."
+	@cd local/azurite && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+demo: $(READY) ## Start everything, revoke one user, one by queue message, twenty at once; show the status log.
+	@$(BIN)/python -m local demo
+
+run: $(READY) ## Start everything and stay up; prints the URLs and the key.
+	@$(BIN)/python -m local up
+
+test: $(READY) ## Run the tests against Azurite, the tenant simulator and the Functions runtime.
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## Format, lint, types.
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+bench: $(READY) ## Measure the budgets as ratios, side by side in one run.
+	@$(BIN)/python -m local bench
+
+clean: ## Remove everything that was installed or produced.
+	rm -rf $(VENV) local/azurite/node_modules .local .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,98 @@
+"""Loads ``function_app.py`` into Microsoft's Python runtime and calls its functions."""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import azure_functions_runtime as worker
+
+from local.host.messages import Message, ParameterBinding, Protocol, StatusResult, TypedData
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class AppFailedError(RuntimeError):
+    """The app could not be loaded; the message is the runtime's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """One function of the app with its trigger binding, as the runtime describes it."""
+
+    id: str
+    name: str
+    trigger: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """``httpTrigger``, ``queueTrigger``, ``timerTrigger`` …"""
+        return str(self.trigger["type"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an invocation came to; ``error`` is the exception's text, never shown to a caller."""
+
+    ok: bool
+    http: Any = None
+    outputs: tuple[Any, ...] = ()
+    error: str = ""
+
+
+class Runtime:
+    """One app in this process: the runtime's function table is global, so there can be no second."""
+
+    def __init__(self, functions: list[Function]) -> None:
+        self.functions = functions
+
+    @classmethod
+    async def load(cls, folder: Path) -> Runtime:
+        """Import and index the app; ``AppFailedError`` when it cannot be."""
+        sys.path.insert(0, str(folder))
+        worker.start_threadpool_executor()
+        start = Message(capabilities={}, function_app_directory=str(folder))
+        request = Message(
+            request=Message(worker_init_request=start), properties={"host": "127.0.0.1", "protos": Protocol()}
+        )
+        answer = await worker.worker_init_request(request)
+        if answer.result.status != StatusResult.Success:
+            problem = answer.result.exception
+            raise AppFailedError(f"{problem.message}\n{getattr(problem, 'stack_trace', '')}")
+        found = (await worker.functions_metadata_request(None)).function_metadata_results or []
+        return cls([_function(entry) for entry in found])
+
+    async def call(
+        self, function: Function, data: TypedData, metadata: dict[str, TypedData] | None = None, traceparent: str = ""
+    ) -> Outcome:
+        """Invoke a function; exceptions of the app are an outcome, not raised."""
+        invocation = Message(
+            invocation_id=str(uuid.uuid4()),
+            function_id=function.id,
+            input_data=[ParameterBinding(name=function.trigger["name"], data=data)],
+            trigger_metadata=metadata or {},
+            trace_context=Message(trace_parent=traceparent, trace_state="", attributes={}),
+            retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
+        )
+        answer = await worker.invocation_request(Message(request=Message(invocation_request=invocation), properties={}))
+        if answer.result.status != StatusResult.Success:
+            return Outcome(ok=False, error=str(answer.result.exception.message))
+        returned = getattr(answer, "return_value", None)
+        return Outcome(
+            ok=True, http=getattr(returned, "http", None), outputs=tuple(getattr(answer, "output_data", None) or ())
+        )
+
+    @staticmethod
+    def close() -> None:
+        """End the runtime's threads."""
+        worker.stop_threadpool_executor()
+
+
+def _function(entry: Any) -> Function:
+    bindings = [json.loads(binding) for binding in entry.raw_bindings]
+    trigger = next(binding for binding in bindings if str(binding["type"]).endswith("Trigger"))
+    return Function(id=entry.function_id, name=entry.name, trigger=trigger)

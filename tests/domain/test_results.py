@@ -1,0 +1,36 @@
+import pytest
+
+from revoke_core.domain.results import Counts, RequestStatus, UserRow, UserStatus, final_word
+
+
+@pytest.mark.parametrize(
+    ("counts", "excluded", "word"),
+    [
+        (Counts(total=2, verified=2), 0, "succeeded"),
+        (Counts(total=2, verified=1, revoked=1), 0, "succeeded"),
+        (Counts(total=2, verified=1, skipped=1), 1, "succeeded"),
+        (Counts(total=2, verified=1, skipped=1), 0, "partiallySucceeded"),
+        (Counts(total=2, verified=1, failed=1), 0, "partiallySucceeded"),
+        (Counts(total=2, failed=2), 0, "failed"),
+        (Counts(total=1, skipped=1), 0, "failed"),
+        (Counts(total=1, skipped=1), 1, "failed"),
+        (Counts(), 0, "failed"),
+    ],
+)
+def test_the_final_word_never_flatters(counts: Counts, excluded: int, word: str) -> None:
+    """Succeeded means everybody but those whom the caller excluded."""
+    assert final_word(counts, excluded=excluded, dry_run=False) == word
+
+
+def test_a_dry_run_ends_as_planned() -> None:
+    """Nothing was revoked, so it is neither a success nor a failure."""
+    assert final_word(Counts(total=1, planned=1), excluded=0, dry_run=True) is RequestStatus.PLANNED
+
+
+def test_counts_move_with_the_rows_and_keep_their_sum() -> None:
+    """Whatever happens to rows, the counts are the rows."""
+    rows = [UserRow(position=place, given="x") for place in (1, 2, 3)]
+    counts = Counts(duplicates=4).with_new(rows)
+    after = [rows[0].ended(UserStatus.VERIFIED), rows[1].ended(UserStatus.FAILED)]
+    moved = counts.moved(rows[:2], after)
+    assert (moved.total, moved.pending, moved.verified, moved.failed, moved.duplicates) == (3, 1, 1, 1, 4)
