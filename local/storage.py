@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ ACCOUNT: Final = "devstoreaccount1"
 # Published by Microsoft for the emulator; it opens nothing else.
 KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 AZURITE: Final = Path(__file__).parent / "azurite" / "node_modules" / "azurite" / "dist" / "src"
-_READY: Final = re.compile(r"successfully (?:listens|started) on https?://[\d.]+:(\d+)")
+_READY: Final = re.compile(r"successfully (?:listens|started) on")
 _READY_SECONDS: Final = 60.0
 
 
@@ -54,6 +55,9 @@ def main(argv: list[str]) -> int:
     if node is None or not AZURITE.exists():
         print("Azurite is not installed: run `make setup` (it needs Node).", file=sys.stderr)
         return 1
+    if options.data:
+        options.data = options.data.resolve()
+        options.data.mkdir(parents=True, exist_ok=True)
     return asyncio.run(_run(node, options))
 
 
@@ -87,14 +91,13 @@ def _announce(servers: list[Server], *, as_json: bool) -> None:
 
 
 async def _server(node: str, kind: str, port: int, data: Path | None) -> Server:
-    place = ["--location", str(data.resolve())] if data else ["--inMemoryPersistence"]
-    if data:
-        data.mkdir(parents=True, exist_ok=True)
+    place = ["--location", str(data)] if data else ["--inMemoryPersistence"]
+    bound = port or free_port()
     process = await asyncio.create_subprocess_exec(
         node,
         str(AZURITE / kind / "main.js"),
         f"--{kind}Port",
-        str(port),
+        str(bound),
         # The current queue SDK speaks a newer API version than Azurite knows by name.
         "--skipApiVersionCheck",
         "--disableTelemetry",
@@ -106,24 +109,30 @@ async def _server(node: str, kind: str, port: int, data: Path | None) -> Server:
     )
     child = Child(name=f"azurite-{kind}", process=process)
     try:
-        bound = await asyncio.wait_for(_bound_port(child), _READY_SECONDS)
+        ready = await asyncio.wait_for(_ready(child), _READY_SECONDS)
     except TimeoutError:
-        bound = None
-    if bound is None:
+        ready = False
+    if not ready:
         await child.stop()
-        raise child.failure(f"did not start on port {port} (taken? --{kind}-port chooses another)")
+        raise child.failure(f"did not start on port {bound} (taken? --{kind}-port chooses another)")
     child.readers.append(asyncio.create_task(_drain(child)))
     return Server(child=child, port=bound)
 
 
-async def _bound_port(child: Child) -> int | None:
+def free_port() -> int:
+    """A port that is free now: the table server does not tell which one it took for 0."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+async def _ready(child: Child) -> bool:
     stream = child.process.stdout
     while stream and (line := await stream.readline()):
         text = line.decode(errors="replace").rstrip()
         child.tail.append(text)
-        if found := _READY.search(text):
-            return int(found[1])
-    return None
+        if _READY.search(text):
+            return True
+    return False
 
 
 async def _drain(child: Child) -> None:

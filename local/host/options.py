@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PLACEHOLDER: Final = re.compile(r"%([^%]+)%")
+_TIME_SPAN: Final = re.compile(r"(?:(\d+)\.)?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _VISIBILITY_SECONDS: Final = 600.0
 
 
@@ -51,10 +52,10 @@ def read_options(folder: Path, environment: Mapping[str, str]) -> HostOptions:
 
 def seconds(timespan: str) -> float:
     """A .NET time span ``[d.]hh:mm:ss[.fff]`` in seconds."""
-    days, _, rest = (
-        timespan.rpartition(".") if timespan.count(":") == 2 and "." in timespan.split(":")[0] else ("", "", timespan)
-    )  # noqa: E501, PLR2004 -- hh:mm:ss has two colons
-    hours, minutes, secs = rest.split(":")
+    match = _TIME_SPAN.fullmatch(timespan)
+    if match is None:
+        raise ValueError(f"{timespan!r} is not a time span such as 00:00:30")
+    days, hours, minutes, secs = match.groups()
     return int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(secs)
 
 

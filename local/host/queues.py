@@ -1,4 +1,4 @@
-"""Queue triggers: polling, visibility, redelivery and poison queues as the official host's storage extension does them."""
+"""Queue triggers: polling, visibility, redelivery and poison queues, as in the official host."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _credential(name: str, environment: Mapping[str, str]) -> Any:
 
     client_id = environment.get(f"{name}__clientId")
     if environment.get(f"{name}__credential", "").lower() == "managedidentity":
-        return ManagedIdentityCredential(**({"client_id": client_id} if client_id else {}))
+        return ManagedIdentityCredential(client_id=client_id)
     return DefaultAzureCredential(managed_identity_client_id=client_id)
 
 

@@ -30,7 +30,7 @@ class Function:
 
     @property
     def kind(self) -> str:
-        """``httpTrigger``, ``queueTrigger``, ``timerTrigger`` …"""
+        """The trigger: ``httpTrigger``, ``queueTrigger`` or ``timerTrigger``."""
         return str(self.trigger["type"])
 
 

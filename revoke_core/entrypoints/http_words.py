@@ -15,7 +15,7 @@ from revoke_core.domain.request import LONGEST_KEY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PROBLEM_TYPES: Final = "https://github.com/entra-session-revoker/problems#"
+_PROBLEM_TYPES: Final = "urn:entra-session-revoker:problem:"
 _LARGEST_PAGE: Final = 1000
 _PAGE: Final = 100
 _LONGEST_WAIT: Final = 100
