@@ -46,6 +46,14 @@ class App:
     http: HttpDoor
     queue: QueueDoor
     sweeper: Sweeper
+    wire: GraphWire
+    identity: GraphIdentity
+
+    async def close(self) -> None:
+        """Close every connection; a process that ends needs none of this, a test does."""
+        await self.wire.close()
+        await self.identity.forget()
+        await self.storage.close()
 
 
 def build(settings: Settings, *, clock: Clock | None = None) -> App:
@@ -94,6 +102,8 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         ),
         queue=QueueDoor(submitter=submitter, worker=worker, queue=queue, clock=clock, limits=limits),
         sweeper=Sweeper(log=log, ledger=ledger, queue=queue, clock=clock),
+        wire=wire,
+        identity=identity,
     )
 
 

@@ -1,179 +1,276 @@
-"""The tenant's users and groups, and the people every test and every page of the docs can count on."""
+"""The directory: users, groups and the other things a group can hold."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.tenant.clock import Clock, stamp
+from local.tenant.clock import seconds_of, stamp
 
-NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
-CREATED_AT = 1_756_684_800.0
-DEPARTMENTS = ("HP", "Finance", "Legal", "Sales")
-HIDDEN = "HiddenMembership"
+ID_NAMESPACE = uuid.UUID("5e551045-0000-4000-8000-5e7f00d0c0de")
+CREATED = 1_735_689_600  # 2025-01-01T00:00:00Z
+DEPARTMENTS = ("Sales", "Finance", "Engineering", "Support", "Legal")
 
 
 def object_id(name: str) -> str:
-    """The object id of a seeded object: the same on every machine, so that docs can quote it."""
-    return str(uuid.uuid5(NAMESPACE, name.lower()))
+    """The object id of a seeded object: a UUID5 of its name in lower case, so that documents can quote it."""
+    return str(uuid.uuid5(ID_NAMESPACE, name.lower()))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class User:
-    """A user: its Graph properties, whether it holds an admin role, and its cut-off as time goes by."""
+    """A user; the cut-off (`valid_from`) is in whole Unix seconds, `moves` are its changes not yet replicated."""
 
-    properties: dict[str, Any]
+    id: str
+    upn: str
+    display_name: str
+    department: str | None = None
+    job_title: str | None = None
+    account_enabled: bool = True
+    user_type: str = "Member"
+    creation_type: str | None = None
+    external_user_state: str | None = None
     is_admin: bool = False
-    valid_from: float = CREATED_AT
-    moves: list[tuple[float, float]] = field(default_factory=list)
+    created: int = CREATED
+    valid_from: int = CREATED
+    moves: list[tuple[float, int]] | None = None
+    extra: dict[str, Any] | None = None
 
     @property
-    def id(self) -> str:
-        """The object id."""
-        return str(self.properties["id"])
+    def invited(self) -> bool:
+        """Whether the user signs in elsewhere: what decides over a revoke, not `userType`."""
+        return self.creation_type == "Invitation" or self.external_user_state is not None
 
-    @property
-    def upn(self) -> str:
-        """The user principal name."""
-        return str(self.properties["userPrincipalName"])
+    def move_cut_off(self, *, at: float, moment: int) -> None:
+        """Set the cut-off to `moment`; `at` is when, on the monotonic clock."""
+        if self.moves is None:
+            self.moves = [(0.0, self.valid_from)]
+        self.moves.append((at, moment))
+        self.valid_from = moment
 
-    @property
-    def is_invited(self) -> bool:
-        """Whether the user signs in to another tenant."""
-        return self.properties.get("creationType") == "Invitation"
-
-    def cut_off(self, now: float, lag: float) -> float:
-        """The sign-in cut-off as a replica shows it that is `lag` seconds behind."""
-        seen = [value for at, value in self.moves if at + lag <= now]
-        return seen[-1] if seen else CREATED_AT
-
-    def move_cut_off(self, now: float) -> None:
-        """Make every session older than now worthless; whole seconds, as in the directory."""
-        self.moves.append((now, float(int(now))))
-        self.valid_from = float(int(now))
-
-    def shown(self, now: float, lag: float) -> dict[str, Any]:
-        """All properties as Graph writes them."""
-        return self.properties | {"signInSessionsValidFromDateTime": stamp(self.cut_off(now, lag))}
+    def visible_cut_off(self, *, at: float, lag: float) -> int:
+        """The cut-off as a replica `lag` seconds behind shows it."""
+        if not self.moves or not lag:
+            return self.valid_from
+        while len(self.moves) > 1 and self.moves[1][0] + lag <= at:
+            del self.moves[0]
+        return self.moves[0][1]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True, eq=False)
+class Thing:
+    """A directory object that is neither user nor group: a device, a contact, a service principal."""
+
+    id: str
+    kind: str
+    display_name: str
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class Group:
-    """A group; members are (kind, object id) with kind user, group, device or servicePrincipal."""
+    """A group; `members` are object ids. With `everyone` all bulk users are members as well."""
 
     id: str
     display_name: str
-    members: list[tuple[str, str]] = field(default_factory=list)
-    visibility: str | None = None
+    members: list[str] = field(default_factory=list)
+    hidden: bool = False
+    everyone: bool = False
+    description: str | None = None
+
+
+Member = User | Group | Thing
 
 
 class Directory:
-    """Users by id and UPN, groups by id; names compare without case."""
+    """Every object of the tenant, by id; users by UPN too.
 
-    def __init__(self, *, clock: Clock, bulk_users: int) -> None:
-        self.clock = clock
-        self.users: dict[str, User] = {}
-        self._by_upn: dict[str, str] = {}
+    Bulk users (`user00001@contoso.com` …) come into being on first need: at the first listing, the first miss, or
+    chunk by chunk while the server is idle.
+    """
+
+    def __init__(self, *, bulk: int = 0, domain: str = "contoso.com") -> None:
+        self.version = 0
         self.groups: dict[str, Group] = {}
-        for properties, is_admin in _people(bulk_users):
-            self.add(properties, is_admin=is_admin)
-        for group in _groups():
-            self.groups[group.id] = group
+        self.things: dict[str, Thing] = {}
+        self.domain = domain
+        self.bulk_ids: list[str] = []
+        self._bulk = bulk
+        self._users: dict[str, User] = {}
+        self._upns: dict[str, User] = {}
+        self._expansions: dict[str, tuple[int, list[Member]]] = {}
 
-    def add(self, properties: dict[str, Any], *, is_admin: bool = False) -> User:
-        """Add or replace a user; ValueError without a user principal name."""
-        upn = properties.get("userPrincipalName")
-        if not isinstance(upn, str) or "@" not in upn:
-            raise ValueError("userPrincipalName is required")
-        whole = _user(upn, str(properties.get("displayName") or upn.split("@")[0])) | properties
-        whole["id"] = str(whole["id"]).lower()
-        user = User(whole, is_admin=is_admin)
-        self.remove(user.id)
-        self.users[user.id] = user
-        self._by_upn[upn.lower()] = user.id
+    def materialise(self, limit: int | None = None) -> bool:
+        """Create up to `limit` more bulk users (all of them by default); True while some are left."""
+        made = len(self.bulk_ids)
+        last = self._bulk if limit is None else min(self._bulk, made + limit)
+        for number in range(made + 1, last + 1):
+            upn = f"user{number:05d}@{self.domain}"
+            user = User(
+                id=object_id(upn),
+                upn=upn,
+                display_name=f"User {number:05d}",
+                department=DEPARTMENTS[number % len(DEPARTMENTS)],
+            )
+            self._users[user.id] = self._upns[upn] = user
+            self.bulk_ids.append(user.id)
+        if last > made:
+            self.version += 1
+        return last < self._bulk
+
+    def user(self, key: str) -> User | None:
+        """The user with this id or UPN, in any case."""
+        name = key.lower()
+        found = self._users.get(name) or self._upns.get(name)
+        if found is None and len(self.bulk_ids) < self._bulk:
+            self.materialise()
+            found = self._users.get(name) or self._upns.get(name)
+        return found
+
+    def users(self) -> dict[str, User]:
+        """All users by id, in order of creation."""
+        self.materialise()
+        return self._users
+
+    def add_user(self, user: User) -> User:
+        """Take a user in; ValueError if id or UPN is taken."""
+        if self.user(user.id) or self.user(user.upn):
+            raise ValueError(f"'{user.upn}' or its id is in the directory already")
+        return self.put(user)
+
+    def put(self, user: User) -> User:
+        """Take a user in without looking for a twin (seeds)."""
+        self._users[user.id] = self._upns[user.upn.lower()] = user
+        self.version += 1
         return user
 
-    def find(self, key: str) -> User | None:
-        """The user an id or UPN names."""
-        return self.users.get(self._by_upn.get(key.lower(), key.lower()))
+    def rename(self, user: User, upn: str) -> None:
+        """Give a user another UPN; ValueError if it is taken."""
+        if (self.user(upn) or user) is not user:
+            raise ValueError(f"'{upn}' is in the directory already")
+        del self._upns[user.upn.lower()]
+        user.upn = upn
+        self._upns[upn.lower()] = user
 
-    def remove(self, key: str) -> bool:
-        """Delete a user, as if it had been purged."""
-        user = self.find(key)
-        if user is None:
-            return False
-        del self.users[user.id]
-        self._by_upn.pop(user.upn.lower(), None)
-        return True
+    def remove_user(self, user: User) -> None:
+        """Delete a user, out of every group too."""
+        del self._users[user.id], self._upns[user.upn.lower()]
+        if user.id in self.bulk_ids:
+            # Counted down as well: a gap must not make the last bulk user come back.
+            self.bulk_ids.remove(user.id)
+            self._bulk -= 1
+        self.version += 1
 
-    def transitive(self, group: Group) -> list[tuple[str, str]]:
-        """All members at any depth, each once; a cycle ends where it began."""
-        found: dict[tuple[str, str], None] = {}
-        waiting = [group]
-        while waiting:
-            for member in waiting.pop().members:
-                if member in found:
-                    continue
-                found[member] = None
-                if member[0] == "group" and member[1] in self.groups:
-                    waiting.append(self.groups[member[1]])
-        return list(found)
+    def group(self, key: str) -> Group | None:
+        """The group with this id, in any case."""
+        return self.groups.get(key.lower())
 
+    def members(self, group: Group, *, transitive: bool) -> list[Member]:
+        """A group's members, or everything below it once; a cycle is walked once and never names its own root."""
+        if not transitive:
+            return list(self._direct(group))
+        cached = self._expansions.get(group.id)
+        if cached and cached[0] == self.version:
+            return cached[1]
+        found: dict[str, Member] = {}
+        queue = [group]
+        while queue:
+            for member in self._direct(queue.pop(0)):
+                if member.id != group.id and member.id not in found:
+                    found[member.id] = member
+                    if isinstance(member, Group):
+                        queue.append(member)
+        expansion = list(found.values())
+        self._expansions[group.id] = (self.version, expansion)
+        return expansion
 
-def _user(upn: str, name: str, **more: Any) -> dict[str, Any]:
-    given, _, surname = name.partition(" ")
-    return {
-        "id": object_id(upn),
-        "userPrincipalName": upn,
-        "displayName": name,
-        "givenName": given,
-        "surname": surname or None,
-        "mail": None if "#EXT#" in upn else upn,
-        "businessPhones": [],
-        "mobilePhone": None,
-        "jobTitle": None,
-        "officeLocation": None,
-        "preferredLanguage": None,
-        "department": None,
-        "userType": "Member",
-        "accountEnabled": True,
-        "creationType": None,
-        "externalUserState": None,
-        "onPremisesSyncEnabled": None,
-        "createdDateTime": stamp(CREATED_AT),
-    } | more
-
-
-def _people(bulk: int) -> Iterator[tuple[dict[str, Any], bool]]:
-    invited = {"creationType": "Invitation", "externalUserState": "Accepted"}
-    yield _user("adele@contoso.com", "Adele Vance", department="HP", jobTitle="Retail Manager"), False
-    yield _user("bob@contoso.com", "Bob Kelly", department="Finance"), False
-    yield _user("carol@contoso.com", "Carol Poland", department="HP"), False
-    for number in range(1, 21):
-        yield _user(f"team{number:02d}@contoso.com", f"Team {number:02d}", department="Sales"), False
-    yield _user("breakglass@contoso.com", "Break Glass"), True
-    yield _user("root.admin@contoso.com", "Root Admin"), True
-    yield _user("dora.disabled@contoso.com", "Dora Disabled", accountEnabled=False), False
-    yield _user("guest_fabrikam.com#EXT#@contoso.com", "Gail Guest", userType="Guest", **invited), False
-    yield _user("member_fabrikam.com#EXT#@contoso.com", "Mel Member", **invited), False
-    yield _user("local.guest@contoso.com", "Lou Guest", userType="Guest"), False
-    yield _user("$money@contoso.com", "Dollar Money"), False
-    yield _user("conor.o'neil@contoso.com", "Conor O'Neil"), False
-    for number in range(1, bulk + 1):
-        upn = f"user{number:05d}@contoso.com"
-        yield _user(upn, f"User {number:05d}", department=DEPARTMENTS[number % len(DEPARTMENTS)]), False
+    def _direct(self, group: Group) -> Iterator[Member]:
+        if group.everyone:
+            users = self.users()
+            yield from [users[key] for key in self.bulk_ids]
+        for key in group.members:
+            member: Member | None = self.user(key) or self.groups.get(key) or self.things.get(key)
+            if member is not None:
+                yield member
 
 
-def _groups() -> Iterator[Group]:
-    def users(*upns: str) -> list[tuple[str, str]]:
-        return [("user", object_id(upn)) for upn in upns]
+def kind_of(member: Member) -> str:
+    """The OData type name of a directory object, without its namespace."""
+    if isinstance(member, User):
+        return "user"
+    return "group" if isinstance(member, Group) else member.kind
 
-    outer, inner = object_id("group:All of HP"), object_id("group:Inner circle")
-    yield Group(object_id("group:HP team"), "HP team", users("adele@contoso.com", "carol@contoso.com"))
-    yield Group(outer, "All of HP", [*users("adele@contoso.com", "bob@contoso.com"), ("group", inner)])
-    yield Group(inner, "Inner circle", [*users("carol@contoso.com", "bob@contoso.com"), ("group", outer)])
-    mixed = users("adele@contoso.com", "guest_fabrikam.com#EXT#@contoso.com", "dora.disabled@contoso.com")
-    devices = [("device", object_id("device:laptop-1")), ("servicePrincipal", object_id("sp:app-1"))]
-    yield Group(object_id("group:Mixed"), "Mixed", mixed + devices)
-    yield Group(object_id("group:Protected"), "Protected", users("breakglass@contoso.com", "carol@contoso.com"))
-    yield Group(object_id("group:Hidden"), "Hidden", users("bob@contoso.com"), HIDDEN)
+
+_FIELDS: dict[str, Callable[[User], Any]] = {
+    "id": lambda user: user.id,
+    "userPrincipalName": lambda user: user.upn,
+    "displayName": lambda user: user.display_name,
+    "department": lambda user: user.department,
+    "jobTitle": lambda user: user.job_title,
+    "accountEnabled": lambda user: user.account_enabled,
+    "userType": lambda user: user.user_type,
+    "creationType": lambda user: user.creation_type,
+    "externalUserState": lambda user: user.external_user_state,
+    "createdDateTime": lambda user: stamp(user.created),
+    "signInSessionsValidFromDateTime": lambda user: stamp(user.valid_from),
+    "givenName": lambda user: user.display_name.split(" ", 1)[0],
+    "surname": lambda user: user.display_name.rpartition(" ")[2],
+    "mail": lambda user: None if user.invited else user.upn,
+    "mailNickname": lambda user: user.upn.split("@", 1)[0],
+    "businessPhones": lambda _: [],
+    "otherMails": lambda _: [],
+    "proxyAddresses": lambda _: [],
+}
+_EMPTY = (
+    "mobilePhone officeLocation preferredLanguage companyName city state country postalCode streetAddress usageLocation "
+    "employeeId employeeType ageGroup deletedDateTime externalUserStateChangeDateTime lastPasswordChangeDateTime "
+    "onPremisesSyncEnabled onPremisesImmutableId onPremisesSamAccountName onPremisesUserPrincipalName "
+    "onPremisesDomainName onPremisesLastSyncDateTime onPremisesSecurityIdentifier passwordPolicies"
+).split()
+USER_PROPERTIES = frozenset([*_FIELDS, *_EMPTY])
+_WRITABLE = {
+    "displayName": "display_name",
+    "department": "department",
+    "jobTitle": "job_title",
+    "accountEnabled": "account_enabled",
+    "userType": "user_type",
+    "creationType": "creation_type",
+    "externalUserState": "external_user_state",
+    "isAdmin": "is_admin",
+}
+
+
+def read_property(user: User, name: str) -> Any:
+    """A property of `USER_PROPERTIES` as JSON carries it."""
+    if user.extra and name in user.extra:
+        return user.extra[name]
+    field_of = _FIELDS.get(name)
+    return field_of(user) if field_of else None
+
+
+def write_properties(user: User, values: dict[str, Any]) -> None:
+    """Set properties of a user by their Graph names (and `isAdmin`); ValueError for one that is none."""
+    for name, value in values.items():
+        if name in _WRITABLE:
+            setattr(user, _WRITABLE[name], value)
+        elif name == "signInSessionsValidFromDateTime":
+            user.valid_from, user.moves = int(seconds_of(value)), None
+        elif name in USER_PROPERTIES - {"id", "userPrincipalName"}:
+            user.extra = {**(user.extra or {}), name: value}
+        elif name not in {"id", "userPrincipalName"}:
+            raise ValueError(f"unknown property '{name}'")
+
+
+def new_user(values: dict[str, Any], *, now: float) -> User:
+    """A user from Graph property names; ValueError without `userPrincipalName` or with an unknown property."""
+    upn = values.get("userPrincipalName")
+    if not isinstance(upn, str) or "@" not in upn:
+        raise ValueError("userPrincipalName is required")
+    user = User(
+        id=str(values.get("id") or object_id(upn)).lower(),
+        upn=upn,
+        display_name=upn.split("@", 1)[0],
+        created=int(now),
+        valid_from=int(now) - 86400,
+    )
+    write_properties(user, values)
+    return user

@@ -1,151 +1,223 @@
-"""The part of OData ``$filter`` that the directory answers: eq, ne, in, startswith, endsWith, and, or, not, ()."""
+"""The subset of OData `$filter` the directory understands, parsed into a predicate."""
 
 import re
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from local.tenant.errors import bad_request, unsupported_query
+from local.tenant.errors import GraphError, bad_request, unsupported_query
 
-Test = Callable[[dict[str, Any]], bool]
+Reader = Callable[[str], Any]
+Predicate = Callable[[Reader], bool]
 
-_TOKEN: Final = re.compile(r"\s*(?:('(?:[^']|'')*')|([A-Za-z_][\w/]*)|([(),])|(\d+))")
-_PROPERTIES: Final = {
-    name.lower(): name
-    for name in (
-        *("id", "displayName", "department", "userPrincipalName", "mail", "accountEnabled", "userType", "jobTitle"),
-        *("givenName", "surname", "officeLocation", "creationType", "externalUserState", "onPremisesSyncEnabled"),
-    )
-}
-_ADVANCED: Final = (
-    "Operator '{0}' is not supported because the required parameters might be missing. Try adding $count=true query "
-    "parameter and ConsistencyLevel:eventual header. Refer to https://aka.ms/graph-docs/advanced-queries for more "
-    "information"
+MAX_CLAUSES = 15
+_TOKEN = re.compile(
+    r"\s*(?:(?P<string>'(?:[^']|'')*')"
+    r"|(?P<moment>\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)?)"
+    r"|(?P<mark>[(),:])"
+    r"|(?P<word>[^\s'(),:]+))"
 )
+_ORDERING: Mapping[str, Callable[[Any, Any], bool]] = {
+    "ge": lambda left, right: left >= right,
+    "le": lambda left, right: left <= right,
+    "gt": lambda left, right: left > right,
+    "lt": lambda left, right: left < right,
+}
+_FUNCTIONS = {"startswith", "endswith"}
 
 
-def parsed_filter(text: str, *, advanced: bool) -> Test:
-    """A test for objects; GraphError with Graph's words for what it does not take."""
-    parser = _Parser(text, advanced=advanced)
-    test = parser.either()
-    if parser.peek() is not None:
-        raise bad_request("Invalid filter clause")
-    return test
+def _fold(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
-class _Parser:
-    def __init__(self, text: str, *, advanced: bool) -> None:
-        self._tokens: list[str] = []
+class FilterParser:
+    """Parses one filter against the filterable properties of a resource.
+
+    `kinds` maps a property to "string", "boolean" or "moment"; `known` are properties that exist without being
+    filterable; `collections` may be searched with `any`; `advanced` says whether both conditions of an advanced
+    query are met, which `ne`, `not` and `endsWith` need.
+    """
+
+    def __init__(
+        self,
+        *,
+        resource: str,
+        kinds: Mapping[str, str],
+        known: frozenset[str] = frozenset(),
+        collections: frozenset[str] = frozenset(),
+        advanced: bool,
+    ) -> None:
+        self._resource = resource
+        self._kinds = kinds
+        self._known = known
+        self._collections = collections
         self._advanced = advanced
-        place = 0
-        text = text.rstrip()
-        while place < len(text):
-            match = _TOKEN.match(text, place)
-            if match is None:
-                raise bad_request("Invalid filter clause")
-            self._tokens.append(next(part for part in match.groups() if part is not None))
-            place = match.end()
+        self._tokens: list[tuple[str, str]] = []
+        self._at = 0
+        self._variable = ""
 
-    def peek(self) -> str | None:
-        return self._tokens[0] if self._tokens else None
+    def parse(self, text: str) -> Predicate:
+        """The predicate a filter means; GraphError 400 for a filter the directory refuses."""
+        self._tokens = list(self._scan(text))
+        self._at = 0
+        predicate = self._any_of()
+        if self._at < len(self._tokens):
+            raise self._invalid(f"Syntax error at position {self._at}.")
+        return predicate
 
-    def either(self) -> Test:
-        left = self._both()
-        while self._word("or"):
-            left = _or(left, self._both())
-        return left
+    def _scan(self, text: str) -> list[tuple[str, str]]:
+        tokens, position, end = [], 0, len(text.rstrip())
+        while position < end:
+            match = _TOKEN.match(text, position)
+            if match is None or match.lastgroup is None:
+                raise self._invalid(f"There is an unterminated string literal at position {position} in '{text}'.")
+            tokens.append((match.lastgroup, match[match.lastgroup]))
+            position = match.end()
+        return tokens
 
-    def _both(self) -> Test:
-        left = self._one()
-        while self._word("and"):
-            left = _and(left, self._one())
-        return left
+    def _any_of(self) -> Predicate:
+        clauses = [self._all_of()]
+        while self._take("or"):
+            clauses.append(self._all_of())
+        self._limit(len(clauses))
+        return clauses[0] if len(clauses) == 1 else lambda read: any(clause(read) for clause in clauses)
 
-    def _one(self) -> Test:
-        if self._word("not"):
-            self._needs_advanced("not")
-            inner = self._one()
-            return lambda item: not inner(item)
-        if self._word("("):
-            inner = self.either()
+    def _all_of(self) -> Predicate:
+        clauses = [self._clause()]
+        while self._take("and"):
+            clauses.append(self._clause())
+        return clauses[0] if len(clauses) == 1 else lambda read: all(clause(read) for clause in clauses)
+
+    def _clause(self) -> Predicate:
+        if self._take("not"):
+            self._need_advanced("not")
+            negated = self._clause()
+            return lambda read: not negated(read)
+        if self._take("("):
+            inner = self._any_of()
             self._expect(")")
             return inner
-        name = self._next()
-        if name.lower() in ("startswith", "endswith") and self.peek() == "(":
-            return self._function(name.lower())
-        return self._comparison(_property(name))
+        return self._comparison()
 
-    def _function(self, name: str) -> Test:
-        if name == "endswith":
-            self._needs_advanced("endsWith")
-        self._expect("(")
-        member = _property(self._next())
-        self._expect(",")
-        wanted = str(_literal(self._next())).lower()
-        self._expect(")")
-        if name == "startswith":
-            return lambda item: str(item.get(member) or "").lower().startswith(wanted)
-        return lambda item: str(item.get(member) or "").lower().endswith(wanted)
-
-    def _comparison(self, member: str) -> Test:
-        operator = self._next().lower()
-        if operator == "in":
-            self._expect("(")
-            values = [_folded(_literal(self._next()))]
-            while self._word(","):
-                values.append(_folded(_literal(self._next())))
-            self._expect(")")
-            return lambda item: _folded(item.get(member)) in values
-        value = _folded(_literal(self._next()))
-        if operator == "eq":
-            return lambda item: _folded(item.get(member)) == value
+    def _comparison(self) -> Predicate:
+        kind, word = self._next()
+        if kind != "word":
+            raise self._invalid(f"Syntax error at '{word}'.")
+        if self._take("("):
+            return self._function(word)
+        name = self._property(word)
+        if self._take("in"):
+            return self._membership(name)
+        _, operator = self._next()
+        if operator not in {"eq", "ne", *_ORDERING}:
+            raise self._invalid(f"Syntax error at '{operator}'.")
+        value = self._literal(name)
         if operator == "ne":
-            self._needs_advanced("ne")
-            return lambda item: _folded(item.get(member)) != value
-        raise bad_request("Invalid filter clause")
+            self._need_advanced("ne")
+            return lambda read: _fold(read(name)) != value
+        if operator == "eq":
+            return lambda read: _fold(read(name)) == value
+        compare = _ORDERING[operator]
+        return lambda read: (found := _fold(read(name))) is not None and compare(found, value)
 
-    def _needs_advanced(self, operator: str) -> None:
+    def _membership(self, name: str) -> Predicate:
+        self._expect("(")
+        values = {self._literal(name)}
+        while self._take(","):
+            values.add(self._literal(name))
+        self._expect(")")
+        self._limit(len(values))
+        return lambda read: _fold(read(name)) in values
+
+    def _function(self, word: str) -> Predicate:
+        if word.endswith("/any"):
+            return self._lambda(word.removesuffix("/any"))
+        if word.lower() not in _FUNCTIONS:
+            if word == "contains":
+                raise unsupported_query("Unsupported or invalid query filter clause specified: 'contains'.")
+            raise self._invalid(f"An unknown function with name '{word}' was found.")
+        _, path = self._next()
+        name = self._property(path)
+        self._expect(",")
+        value = self._literal(name)
+        self._expect(")")
+        if word.lower() == "startswith":
+            return lambda read: str(_fold(read(name)) or "").startswith(str(value))
+        self._need_advanced("endsWith")
+        return lambda read: str(_fold(read(name)) or "").endswith(str(value))
+
+    def _lambda(self, collection: str) -> Predicate:
+        if collection not in self._collections:
+            raise self._unsupported(collection)
+        _, self._variable = self._next()
+        self._expect(":")
+        inner = self._any_of()
+        self._expect(")")
+        self._variable = ""
+
+        def found(read: Reader) -> bool:
+            return any(inner(lambda name, item=item: item.get(name)) for item in read(collection) or [])
+
+        return found
+
+    def _property(self, path: str) -> str:
+        name = path.removeprefix(f"{self._variable}/") if self._variable else path
+        if self._variable or name in self._kinds:
+            return name
+        if name in self._known:
+            raise self._unsupported(name)
+        raise self._invalid(f"Could not find a property named '{name}' on type 'microsoft.graph.{self._resource}'.")
+
+    def _literal(self, name: str) -> Any:
+        kind, text = self._next()
+        wanted = self._kinds.get(name, "string")
+        if text == "null" and kind == "word":
+            return None
+        if kind == "string" and wanted == "string":
+            return text[1:-1].replace("''", "'").lower()
+        if kind == "moment" and wanted == "moment":
+            return text.lower()
+        if kind == "word" and wanted == "boolean" and text in {"true", "false"}:
+            return text == "true"
+        raise self._invalid("A binary operator with incompatible types was detected.")
+
+    def _limit(self, clauses: int) -> None:
+        if clauses > MAX_CLAUSES:
+            raise unsupported_query(
+                "Too many child clauses specified in search filter expression containing 'OR' operators: "
+                f"{clauses}. Max allowed: {MAX_CLAUSES}."
+            )
+
+    def _need_advanced(self, operator: str) -> None:
         if not self._advanced:
-            raise unsupported_query(_ADVANCED.format(operator))
+            raise unsupported_query(
+                f"Operator '{operator}' is not supported because the required parameters might be missing. "
+                "Try adding $count=true query parameter and ConsistencyLevel:eventual header. "
+                "Refer to https://aka.ms/graph-docs/advanced-queries for more information"
+            )
 
-    def _next(self) -> str:
-        if not self._tokens:
-            raise bad_request("Invalid filter clause")
-        return self._tokens.pop(0)
+    def _unsupported(self, name: str) -> GraphError:
+        return unsupported_query(
+            f"Unsupported or invalid query filter clause specified for property '{name}' "
+            f"of resource '{self._resource.capitalize()}'."
+        )
 
-    def _word(self, word: str) -> bool:
-        if self._tokens and self._tokens[0].lower() == word:
-            self._tokens.pop(0)
-            return True
+    def _invalid(self, why: str) -> GraphError:
+        return bad_request(f"Invalid filter clause: {why}")
+
+    def _next(self) -> tuple[str, str]:
+        if self._at >= len(self._tokens):
+            raise self._invalid("Expression expected at the end.")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _take(self, text: str) -> bool:
+        if self._at < len(self._tokens):
+            kind, found = self._tokens[self._at]
+            if found == text and kind != "string":
+                self._at += 1
+                return True
         return False
 
-    def _expect(self, word: str) -> None:
-        if not self._word(word):
-            raise bad_request("Invalid filter clause")
-
-
-def _or(left: Test, right: Test) -> Test:
-    return lambda item: left(item) or right(item)
-
-
-def _and(left: Test, right: Test) -> Test:
-    return lambda item: left(item) and right(item)
-
-
-def _property(name: str) -> str:
-    if name.lower() not in _PROPERTIES:
-        text = f"Unsupported or invalid query filter clause specified for property '{name}' of resource 'User'."
-        raise unsupported_query(text)
-    return _PROPERTIES[name.lower()]
-
-
-def _literal(token: str) -> Any:
-    if token.startswith("'"):
-        return token[1:-1].replace("''", "'")
-    words = {"true": True, "false": False, "null": None}
-    if token.lower() in words:
-        return words[token.lower()]
-    raise bad_request("Invalid filter clause")
-
-
-def _folded(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
+    def _expect(self, text: str) -> None:
+        if not self._take(text):
+            raise self._invalid(f"'{text}' expected.")

@@ -1,98 +1,143 @@
-"""Write quotas as Microsoft might implement them, resource units, and the books on who called too early.
+"""Write quotas: a token bucket, one whose rejects cost, fixed windows, a hidden lower limit."""
 
-The published limit (3,000 writes per 150 s for an app in a tenant) fits several shapes; a client has to do well in all.
-"""
-
-from dataclasses import dataclass
+from typing import Protocol
 
 from local.tenant.clock import Clock
 from local.tenant.settings import QuotaSettings
 
 
-@dataclass(slots=True, kw_only=True)
-class Books:
-    """Calls that came although a Retry-After they had been given had not passed."""
+class Quota(Protocol):
+    """Admits or rejects one cost at a time; all times are quota seconds."""
 
-    violations: int = 0
-    largest_seconds: float = 0.0
+    def admit(self, cost: float) -> bool:
+        """Take the cost if it is there."""
 
+    def retry_after(self) -> float:
+        """What a rejected caller is told to wait."""
 
-class WriteQuota:
-    """One quota of a chosen model; refused calls cost a unit where the model says so."""
-
-    def __init__(self, settings: QuotaSettings, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._at = clock.quota_seconds()
-        self._window_start = self._at
-        self._tokens = 0.0 if settings.model == "empty" else settings.capacity
-
-    def take(self) -> float | None:
-        """Take one write; `None` when admitted, else the quota seconds after which to come back."""
-        model = self._settings.model
-        if model == "none":
-            return None
-        now = self._clock.quota_seconds()
-        if model == "window":
-            return self._take_from_window(now)
-        self._tokens = min(self._settings.capacity, self._tokens + (now - self._at) * self._settings.refill)
-        self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return None
-        if model in ("rejectsCost", "hidden", "empty"):
-            self._tokens = max(-self._settings.capacity, self._tokens - 1)
-        return self._settings.retry_after
-
-    @property
     def used(self) -> float:
-        """The used share of the quota, 0 to 1."""
-        return 1 - max(0.0, self._tokens) / self._settings.capacity if self._settings.capacity else 1.0
-
-    def _take_from_window(self, now: float) -> float | None:
-        length = self._settings.window_seconds
-        if now - self._window_start >= length:
-            self._window_start = now - (now - self._window_start) % length
-            self._tokens = self._settings.capacity
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return None
-        return self._window_start + length - now
+        """The share of the limit in use: 1.0 is where throttling starts."""
 
 
-class ResourceUnits:
-    """Units per ten seconds for everything that is asked."""
+class Bucket:
+    """Holds `capacity`, refills continuously; below the cost a call is rejected.
 
-    def __init__(self, per_ten_seconds: float, clock: Clock) -> None:
-        self._limit = per_ten_seconds
+    `reject_cost` more is taken for each reject (Graph goes on counting while it throttles), down to a debt of one
+    whole capacity.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        capacity: float,
+        refill: float,
+        retry_after: float,
+        reject_cost: float = 0,
+        full: bool = True,
+    ) -> None:
         self._clock = clock
+        self._capacity = capacity
+        self._refill = refill
+        self._retry_after = retry_after
+        self._reject_cost = reject_cost
+        self._tokens = capacity if full else 0.0
+        self._at = clock.quota_seconds()
+
+    def admit(self, cost: float) -> bool:
+        """Take the cost, or pay for the reject."""
+        self._fill()
+        if self._tokens >= cost:
+            self._tokens -= cost
+            return True
+        self._tokens = max(-self._capacity, self._tokens - self._reject_cost)
+        return False
+
+    def retry_after(self) -> float:
+        """The same for everybody, however long the bucket takes."""
+        return self._retry_after
+
+    def used(self) -> float:
+        """From 0.0 (full) over 1.0 (empty) to 2.0 (in debt by a whole capacity)."""
+        self._fill()
+        return 1 - self._tokens / self._capacity if self._capacity else 1.0
+
+    def _fill(self) -> None:
+        now = self._clock.quota_seconds()
+        self._tokens = min(self._capacity, self._tokens + (now - self._at) * self._refill)
+        self._at = now
+
+
+class Window:
+    """Admits `capacity` in each fixed window; a rejected caller is sent to the window's end."""
+
+    def __init__(self, *, clock: Clock, capacity: float, seconds: float) -> None:
+        self._clock = clock
+        self._capacity = capacity
+        self._seconds = seconds
         self._start = clock.quota_seconds()
+        self._number = 0
         self._used = 0.0
 
-    def take(self, cost: int) -> float | None:
-        """Take units; `None` when admitted, else the quota seconds until the next ten begin."""
-        now = self._clock.quota_seconds()
-        if now - self._start >= 10:  # noqa: PLR2004 -- the published period
-            self._start, self._used = now, 0.0
+    def admit(self, cost: float) -> bool:
+        """Take the cost from the present window."""
+        self._turn()
+        if self._used + cost > self._capacity:
+            return False
         self._used += cost
-        return None if self._used <= self._limit else self._start + 10 - now
+        return True
+
+    def retry_after(self) -> float:
+        """What is left of the window."""
+        self._turn()
+        return self._start + (self._number + 1) * self._seconds - self._clock.quota_seconds()
+
+    def used(self) -> float:
+        """The share of the present window."""
+        self._turn()
+        return self._used / self._capacity if self._capacity else 1.0
+
+    def _turn(self) -> None:
+        number = int((self._clock.quota_seconds() - self._start) / self._seconds)
+        if number > self._number:
+            self._number, self._used = number, 0.0
 
 
-class Gatekeeper:
-    """Remembers until when callers were sent away, per kind of call, and books those that come back early."""
+class NoQuota:
+    """Admits everything."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._until: dict[str, float] = {}
-        self.books = Books()
+    def admit(self, cost: float) -> bool:
+        """Always."""
+        del cost
+        return True
 
-    def sent_away(self, kind: str, seconds: float) -> None:
-        """A call was given a Retry-After of so many real seconds."""
-        self._until[kind] = max(self._until.get(kind, 0.0), self._clock.real_seconds() + seconds)
+    def retry_after(self) -> float:
+        """Never asked for."""
+        return 0.0
 
-    def arrived(self, kind: str) -> None:
-        """A call arrives; whether in time is written down, it is served either way."""
-        early = self._until.get(kind, 0.0) - self._clock.real_seconds()
-        if early > 0:
-            self.books.violations += 1
-            self.books.largest_seconds = max(self.books.largest_seconds, early)
+    def used(self) -> float:
+        """Nothing."""
+        return 0.0
+
+
+def write_quota(settings: QuotaSettings, *, clock: Clock) -> Quota:
+    """The quota a model names, untouched."""
+    if settings.model == "none":
+        return NoQuota()
+    if settings.model == "window":
+        return Window(clock=clock, capacity=settings.capacity, seconds=settings.window_seconds)
+    return Bucket(
+        clock=clock,
+        capacity=settings.capacity,
+        refill=settings.refill,
+        retry_after=settings.retry_after,
+        reject_cost=0 if settings.model == "bucket" else 1,
+        full=settings.model != "empty",
+    )
+
+
+def rate_quota(amount: float, *, clock: Clock, per: float = 10) -> Quota:
+    """A bucket of `amount` per `per` seconds; 0 means without limit."""
+    if not amount:
+        return NoQuota()
+    return Bucket(clock=clock, capacity=amount, refill=amount / per, retry_after=per)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # A missing token is one more reason to try later, not to hang in the SDK's own retries.
 _PATIENCE: Final[dict[str, Any]] = {"retry_total": 1, "retry_backoff_factor": 0.2, "connection_timeout": 5}
 _LEAST_TIME_BETWEEN_REBUILDS: Final = timedelta(minutes=5)
+_LEAST_TIME_AFTER_REFUSAL: Final = timedelta(seconds=1)
 
 
 class GraphIdentity:
@@ -64,15 +65,20 @@ class GraphIdentity:
     async def rebuild(self, *, at_once: bool = False) -> bool:
         """Forget the credential and its cached token, unless that happened less than five minutes ago.
 
-        ``at_once`` is for a token that Graph refuses as such: then once a minute is allowed.
+        ``at_once`` is for a token that Graph refuses as such: that is worth a new one after a second already.
         """
-        least = _LEAST_TIME_BETWEEN_REBUILDS / 5 if at_once else _LEAST_TIME_BETWEEN_REBUILDS
+        least = _LEAST_TIME_AFTER_REFUSAL if at_once else _LEAST_TIME_BETWEEN_REBUILDS
         if self._credential is None or (self._built_at and self._clock.now() - self._built_at < least):
             return False
-        old, self._credential, self._facts = self._credential, None, None
-        await old.close()
+        await self.forget()
         logs.event("graph_credential_rebuilt", at_once=at_once)
         return True
+
+    async def forget(self) -> None:
+        """Drop the credential with its cached token and connections."""
+        old, self._credential, self._facts = self._credential, None, None
+        if old is not None:
+            await old.close()
 
     async def close(self) -> None:
         """Nothing to do: the SDK closes its credential after each token, but this one is shared by every call."""

@@ -50,6 +50,7 @@ class Storage:
         self._settings = settings
         self._tables: TableServiceClient | None = None
         self._queues: dict[str, QueueClient] = {}
+        self._credentials: list[Any] = []
         self._ready: asyncio.Task[None] | None = None
 
     def table_service(self) -> TableServiceClient:
@@ -92,6 +93,11 @@ class Storage:
             self._ready = asyncio.create_task(self._create_missing())
         await asyncio.shield(self._ready)
 
+    async def close(self) -> None:
+        """Close the connections."""
+        clients: list[Any] = [*self._queues.values(), *self._credentials, *([self._tables] if self._tables else [])]
+        await asyncio.gather(*(client.close() for client in clients))
+
     async def _create_missing(self) -> None:
         from azure.core.exceptions import HttpResponseError, ResourceExistsError  # noqa: PLC0415 -- as above
 
@@ -114,9 +120,13 @@ class Storage:
         from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415 -- heavy
 
         named: dict[str, Any] = {"client_id": self._settings.client_id} if self._settings.client_id else {}
-        if self._settings.managed_identity:
-            return ManagedIdentityCredential(**named)
-        return DefaultAzureCredential(managed_identity_client_id=self._settings.client_id)
+        made = (
+            ManagedIdentityCredential(**named)
+            if self._settings.managed_identity
+            else DefaultAzureCredential(managed_identity_client_id=self._settings.client_id)
+        )
+        self._credentials.append(made)
+        return made
 
 
 @contextmanager

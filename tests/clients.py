@@ -1,0 +1,128 @@
+"""What tests talk to the running app with, so that they read as sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from azure.storage.queue.aio import QueueClient
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from aiohttp import ClientSession
+
+WAIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer, read."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body's value."""
+        return json.loads(self.text)
+
+    @property
+    def user(self) -> dict[str, Any]:
+        """The only user of a resource."""
+        (user,) = self.json["users"]
+        return user
+
+
+async def until[T](look: Callable[[], Awaitable[T]], is_there: Callable[[T], bool], seconds: float = WAIT_SECONDS) -> T:
+    """Look again and again until what is looked for is there."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = await look()
+        if is_there(found):
+            return found
+        assert time.monotonic() < deadline, f"not there within {seconds} s: {found}"
+        await asyncio.sleep(0.1)
+
+
+class Api:
+    """The app's API."""
+
+    def __init__(self, session: ClientSession, root: str, key: str) -> None:
+        self._session = session
+        self.root = f"{root}/api"
+        self.key = {"x-functions-key": key}
+
+    async def call(self, method: str, path: str, *, headers: dict[str, str] | None = None, data: Any = None) -> Reply:
+        """Any call, without a key unless ``headers`` has one; ``path`` may be absolute."""
+        url = path if path.startswith("http") else f"{self.root}/{path}"
+        async with self._session.request(method, url, headers=headers, data=data, allow_redirects=False) as answer:
+            return Reply(answer.status, answer.headers, await answer.text())
+
+    async def submit(self, content: Any, **headers: str) -> Reply:
+        """``POST /revocations``."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.call("POST", "revocations", headers=self.key | named, data=json.dumps(content))
+
+    async def get(self, path: str) -> Reply:
+        """A ``GET`` with the key."""
+        return await self.call("GET", path, headers=self.key)
+
+    async def finished(self, request_id: str, seconds: float = WAIT_SECONDS) -> Reply:
+        """The request's last word."""
+        return await until(lambda: self.get(f"revocations/{request_id}"), lambda reply: reply.status == 200, seconds)
+
+    async def of_user(self, user: str, seconds: float = WAIT_SECONDS) -> Reply:
+        """The newest finished request that touched a user."""
+
+        async def look() -> Reply:
+            return await self.get("revocations?user=" + user.replace("#", "%23"))
+
+        found = await until(look, lambda reply: bool(reply.json["value"]), seconds)
+        return await self.finished(found.json["value"][0]["id"], seconds)
+
+
+class Tenant:
+    """The simulator's control routes."""
+
+    def __init__(self, session: ClientSession, root: str) -> None:
+        self._session = session
+        self.root = root
+
+    async def post(self, route: str, content: Any = None) -> Any:
+        """Change something."""
+        async with self._session.post(
+            f"{self.root}/_sim/{route}", json=content if content is not None else {}
+        ) as answer:
+            assert answer.status < 300, await answer.text()
+            return await answer.json() if answer.status != 204 else None
+
+    async def get(self, route: str) -> Any:
+        """Read something."""
+        async with self._session.get(f"{self.root}/_sim/{route}") as answer:
+            return await answer.json()
+
+    async def served(self, *user_ids: str) -> list[dict[str, Any]]:
+        """Revokes that Graph carried out (2xx), of some users or of all."""
+        entries = await self.get("revocations")
+        return [e for e in entries if 200 <= e["status"] < 300 and (not user_ids or e["userId"] in user_ids)]
+
+    async def grant(self, *roles: str) -> None:
+        """Give the app's identity other permissions, as a fresh identity would have them."""
+        await self.post("config", {"grantedRoles": list(roles)})
+        await self.post("tokens/forget")
+
+    async def new_user(self, upn: str, **properties: Any) -> dict[str, Any]:
+        """A user that no other test touches."""
+        user: dict[str, Any] = await self.post("users", {"userPrincipalName": upn} | properties)
+        return user
+
+
+async def send_message(connection: str, text: str, queue: str = "revocation-requests") -> None:
+    """Put a message as another system would: plain text."""
+    async with QueueClient.from_connection_string(connection, queue) as client:
+        await client.send_message(text)

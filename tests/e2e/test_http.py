@@ -1,0 +1,346 @@
+import asyncio
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from clients import Api, Tenant, until
+
+
+async def test_a_good_user_is_revoked_and_proven(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
+    """200 verified means that the cut-off has moved past the call, and that Graph did it once."""
+    reply = await api.submit({"user": person["userPrincipalName"], "reason": "INC-1"})
+    assert reply.status == 200
+    assert reply.json["status"] == "succeeded"
+    assert reply.json["counts"] | {"verified": 1, "total": 1} == reply.json["counts"]
+    user = reply.user
+    assert (user["status"], user["userId"], user["attempts"]) == ("verified", person["id"], 1)
+    (served,) = await tenant.served(person["id"])
+    assert served["requestId"] == user["graphRequestId"]
+    assert user["sessionsValidFrom"][:19] >= user["revokedAt"][:17]
+
+
+async def test_an_unknown_user_is_not_found(api: Api) -> None:
+    """A typing error is told as what it is, with what to check."""
+    reply = await api.submit({"user": "nobody@contoso.com"})
+    assert (reply.status, reply.json["status"]) == (200, "failed")
+    assert reply.user["error"]["code"] == "userNotFound"
+    assert reply.user["error"]["hint"]
+
+
+async def test_a_malformed_id_refuses_the_whole_request(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
+    """400 names the field, and nobody is touched."""
+    reply = await api.submit({"users": [person["id"], "8f5d1c2e-nonsense"]})
+    assert reply.status == 400
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert [fault["pointer"] for fault in reply.json["errors"]] == ["/users/1"]
+    assert await tenant.served(person["id"]) == []
+
+
+@pytest.mark.parametrize("upn", ["guest_fabrikam.com#EXT#@contoso.com", "member_fabrikam.com#EXT#@contoso.com"])
+async def test_whoever_was_invited_is_skipped_and_not_sent(api: Api, tenant: Tenant, upn: str) -> None:
+    """Graph would answer 200 for them although nothing happens."""
+    before = len(await tenant.get("revocations"))
+    reply = await api.submit({"user": upn})
+    assert (reply.user["status"], reply.user["error"]["code"]) == ("skipped", "externalUser")
+    assert reply.json["status"] == "failed"
+    assert len(await tenant.get("revocations")) == before
+
+
+@pytest.mark.parametrize(
+    "upn", ["local.guest@contoso.com", "dora.disabled@contoso.com", "$money@contoso.com", "conor.o'neil@contoso.com"]
+)
+async def test_unusual_users_are_revoked_like_any_other(api: Api, upn: str) -> None:
+    """A guest account of this tenant, a disabled one, a dollar, an apostrophe."""
+    assert (await api.submit({"user": upn})).user["status"] == "verified"
+
+
+async def test_unusual_users_work_in_a_batch_too(api: Api) -> None:
+    """The URLs inside a batch obey the same rules."""
+    reply = await api.submit({"users": ["$money@contoso.com", "conor.o'neil@contoso.com", "nobody@contoso.com"]})
+    assert [user["status"] for user in reply.json["users"]] == ["verified", "verified", "failed"]
+
+
+async def test_one_user_named_in_several_ways_is_one_row(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
+    """Id, UPN and other case fold into the first; the sender learns how many were folded."""
+    upn = person["userPrincipalName"]
+    reply = await api.submit({"users": [upn, person["id"], upn.upper(), person["id"].upper()]})
+    assert reply.user["input"] == upn
+    assert (reply.json["counts"]["total"], reply.json["counts"]["duplicates"]) == (1, 3)
+    assert len(await tenant.served(person["id"])) == 1
+
+
+async def test_the_protected_and_the_excluded_are_never_sent(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
+    """Protected by id as well as by name; excluded does not count against success, protected does."""
+    guarded = next(user for user in await tenant.get("users") if user["userPrincipalName"] == "breakglass@contoso.com")
+    reply = await api.submit({"users": [guarded["id"], person["id"]]})
+    assert [user["error"]["code"] if "error" in user else None for user in reply.json["users"]] == ["protected", None]
+    assert reply.json["status"] == "partiallySucceeded"
+    reply = await api.submit({"users": [person["id"], "carol@contoso.com"], "exclude": ["CAROL@contoso.com"]})
+    assert reply.json["status"] == "succeeded"
+    assert reply.json["users"][1]["error"]["code"] == "excluded"
+    assert await tenant.served(guarded["id"]) == []
+
+
+async def test_a_dry_run_says_who_would_be_hit_and_sends_nothing(
+    api: Api, tenant: Tenant, person: dict[str, Any]
+) -> None:
+    """The status is planned for whom it would hit, the reason for the others."""
+    reply = await api.submit({"users": [person["id"], "nobody@contoso.com"], "dryRun": True})
+    assert reply.json["status"] == "planned"
+    assert [user["status"] for user in reply.json["users"]] == ["planned", "failed"]
+    assert sum(reply.json["counts"][name] for name in ("planned", "failed")) == reply.json["counts"]["total"]
+    assert await tenant.served(person["id"]) == []
+
+
+async def test_without_verify_revoked_is_the_last_word(api: Api, person: dict[str, Any]) -> None:
+    """Nothing is read afterwards, and a warning says that it is not proven."""
+    reply = await api.submit({"user": person["id"], "verify": False})
+    assert (reply.status, reply.user["status"], reply.user["sessionsValidFrom"]) == (200, "revoked", None)
+    assert reply.json["warnings"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-functions-key": "wrong"}])
+async def test_without_the_key_nothing_opens(api: Api, headers: dict[str, str]) -> None:
+    """401 without a body, as the Functions host answers."""
+    for method, path in (("POST", "revocations"), ("GET", "revocations"), ("GET", "readiness")):
+        reply = await api.call(
+            method, path, headers=headers, data=b'{"user":"bob@contoso.com"}' if method == "POST" else None
+        )
+        assert (reply.status, reply.text) == (401, "")
+
+
+async def test_the_key_may_stand_in_the_query_and_no_content_type_is_needed(api: Api, person: dict[str, Any]) -> None:
+    """What curl -d sends a form's type; the body is read as JSON all the same."""
+    path = f"revocations?code={api.key['x-functions-key']}"
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    reply = await api.call("POST", path, headers=form, data=json.dumps({"user": person["id"]}))
+    assert reply.user["status"] == "verified"
+    assert reply.json["requestedBy"]["kind"] == "key"
+    assert api.key["x-functions-key"] not in reply.text
+
+
+async def test_health_needs_no_key_and_tells_nothing(api: Api) -> None:
+    """Liveness for load balancers."""
+    assert (await api.call("GET", "health")).json == {"status": "ok"}
+
+
+async def test_a_missing_permission_is_named_with_the_command_that_grants_it(
+    api: Api, tenant: Tenant, person: dict[str, Any]
+) -> None:
+    """The user and /readiness say the same; the rest of the request is not sent."""
+    others = [f"team{number:02d}@contoso.com" for number in range(1, 4)]
+    await tenant.grant("GroupMember.Read.All")
+    before = len(await tenant.get("revocations"))
+    reply = await api.submit({"users": [person["id"], *others]})
+    assert {user["error"]["code"] for user in reply.json["users"]} == {"appPermissionMissing"}
+    assert "az rest --method POST" in reply.json["users"][0]["error"]["hint"]
+    assert len(await tenant.get("revocations")) == before + 1
+    ready = await api.get("readiness")
+    assert ready.status == 503
+    assert ready.json["missing"] == ["User.ReadWrite.All"]
+    assert ready.json["grantCommand"] in reply.json["users"][0]["error"]["hint"]
+    await tenant.grant("User.ReadWrite.All", "GroupMember.Read.All")
+    assert (await api.submit({"user": person["id"]})).user["status"] == "verified"
+
+
+async def test_a_privileged_target_is_told_apart_from_a_missing_permission(
+    api: Api, tenant: Tenant, person: dict[str, Any]
+) -> None:
+    """The token has revoked somebody else, so a 403 can only be about the target."""
+    await tenant.post("config", {"adminTargets": "refuse"})
+    reply = await api.submit({"users": ["root.admin@contoso.com", person["id"]]})
+    assert [user["status"] for user in reply.json["users"]] == ["failed", "verified"]
+    assert reply.json["users"][0]["error"]["code"] == "targetPrivileged"
+
+
+async def test_with_the_least_privilege_upns_go_straight_to_graph(
+    api: Api, tenant: Tenant, person: dict[str, Any]
+) -> None:
+    """User.RevokeSessions.All alone revokes; what cannot be proven is not claimed."""
+    await tenant.grant("User.RevokeSessions.All")
+    reply = await api.submit({"users": [person["userPrincipalName"], "x_y.com#EXT#@contoso.com", "no@contoso.com"]})
+    assert [user["status"] for user in reply.json["users"]] == ["revoked", "skipped", "failed"]
+    assert reply.json["users"][0]["userId"] is None
+    assert "User.Read.All" in reply.json["warnings"][0]
+    await tenant.grant("User.ReadWrite.All", "GroupMember.Read.All")
+    await api.submit({"user": person["id"]})
+
+
+async def test_an_async_request_is_durable_and_polled_without_a_key(api: Api, person: dict[str, Any]) -> None:
+    """202 with absolute Location and Retry-After; the link opens this one request, for reading, to nobody else."""
+    reply = await api.submit({"user": person["id"]}, Prefer="respond-async")
+    assert (reply.status, reply.headers["Preference-Applied"]) == (202, "respond-async")
+    assert 5 <= int(reply.headers["Retry-After"]) <= 60
+    location = reply.headers["Location"]
+    assert location.startswith(f"{api.root}/operations/{reply.json['id']}?sig=")
+    assert (await api.get(f"revocations/{reply.json['id']}")).status in (200, 202)
+    done = await until(lambda: api.call("GET", location), lambda found: found.status == 200)
+    assert done.user["status"] == "verified"
+    tampered = location[:-1] + ("A" if location[-1] != "A" else "B")
+    other = (await api.submit({"user": "nobody@contoso.com"})).json["id"]
+    for link in (tampered, location.replace(reply.json["id"], other), location.split("?")[0]):
+        assert (await api.call("GET", link)).status in (401, 404)
+
+
+async def test_one_key_and_one_body_are_one_request(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
+    """Twenty callers at once with one key get one request; another body under it is a conflict."""
+    key = f"run-{person['id']}"
+    replies = await asyncio.gather(*(api.submit({"user": person["id"]}, Idempotency_Key=key) for _ in range(20)))
+    assert {reply.status for reply in replies} <= {200, 202}
+    (request_id,) = {reply.json["id"] for reply in replies}
+    assert (await api.finished(request_id)).user["status"] == "verified"
+    assert len(await tenant.served(person["id"])) == 1
+    again = await api.submit({"users": [person["id"]]}, Idempotency_Key=key)
+    assert (again.status, again.json["id"]) == (200, request_id)
+    other = await api.submit({"user": "bob@contoso.com"}, Idempotency_Key=key)
+    assert other.status == 409
+
+
+@pytest.mark.parametrize("key", ["", " ", "k" * 256])
+async def test_an_unusable_idempotency_key_is_a_fault(api: Api, key: str) -> None:
+    """Better than silently doing the work twice."""
+    assert (await api.submit({"user": "bob@contoso.com"}, Idempotency_Key=key)).status == 400
+
+
+async def test_throttling_goes_on_behind_a_202_and_nothing_leaves_early(
+    api: Api, tenant: Tenant, person: dict[str, Any]
+) -> None:
+    """The call answers within its bound; no call reaches Graph before its Retry-After has passed."""
+    await tenant.post("throttle", {"seconds": 8, "kind": "write"})
+    reply = await api.submit({"user": person["id"]})
+    assert (reply.status, reply.json["status"]) == (202, "running")
+    assert "slow down" in reply.json["warnings"][0]
+    done = await api.finished(reply.json["id"])
+    assert (done.user["status"], done.user["attempts"]) == ("verified", 2)
+    assert done.json["warnings"] == []
+    assert (await tenant.get("calls"))["gateViolations"] == 0
+
+
+@pytest.mark.parametrize("style", ["fractional", "date", "absent"])
+async def test_every_form_of_retry_after_is_obeyed(
+    api: Api, tenant: Tenant, person: dict[str, Any], style: str
+) -> None:
+    """Also none at all: then the pauses grow."""
+    await tenant.post("config", {"retryAfterStyle": style})
+    await tenant.post("throttle", {"seconds": 1.5, "kind": "write"})
+    reply = await api.submit({"user": person["id"]})
+    assert (await api.finished(reply.json["id"])).user["status"] == "verified"
+    assert (await tenant.get("calls"))["gateViolations"] == 0
+
+
+async def test_a_lagging_cut_off_is_read_again_from_the_queue_side(
+    api: Api, tenant: Tenant, person: dict[str, Any]
+) -> None:
+    """Until the replica shows it the user is revoked, not verified."""
+    await tenant.post("config", {"lagSeconds": 10})
+    reply = await api.submit({"user": person["id"]})
+    assert (reply.status, reply.user["status"]) == (202, "revoked")
+    done = await api.finished(reply.json["id"])
+    assert (done.user["status"], done.user["attempts"]) == ("verified", 1)
+    assert len(await tenant.served(person["id"])) == 1
+
+
+async def test_a_lost_answer_is_settled_by_reading(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
+    """Graph did it and the connection broke: the user is not signed out a second time."""
+    match = {"path": "revokeSignInSessions", "userId": person["id"]}
+    await tenant.post("faults", {"match": match, "action": {"drop": "after"}})
+    reply = await api.submit({"user": person["id"]})
+    done = await api.finished(reply.json["id"])
+    assert (done.user["status"], done.user["attempts"], done.user["graphRequestId"]) == ("verified", 1, None)
+    assert len(await tenant.served(person["id"])) == 1
+
+
+@pytest.mark.parametrize("status", [500, 503, 504])
+async def test_server_errors_are_waited_out(api: Api, tenant: Tenant, person: dict[str, Any], status: int) -> None:
+    """Each error is settled or repeated until the user is verified."""
+    match = {"path": "revokeSignInSessions", "userId": person["id"]}
+    await tenant.post("faults", {"match": match, "action": {"status": status}})
+    reply = await api.submit({"user": person["id"]})
+    assert (await api.finished(reply.json["id"])).user["status"] == "verified"
+
+
+async def test_a_refused_token_is_replaced(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
+    """A token that Graph takes no more is no reason to fail."""
+    await tenant.post("tokens/forget")
+    reply = await api.submit({"user": person["id"]})
+    assert (await api.finished(reply.json["id"])).user["status"] == "verified"
+
+
+async def test_a_users_history_is_found_by_id_and_by_name_even_when_deleted(
+    api: Api, tenant: Tenant, person: dict[str, Any]
+) -> None:
+    """Has this user been revoked, when, by whom: absence is an answer too."""
+    request_id = (await api.submit({"user": person["id"], "reason": "left"})).json["id"]
+    async with api._session.delete(f"{tenant.root}/_sim/users/{person['id']}") as gone:
+        assert gone.status == 204
+    await tenant.new_user(person["userPrincipalName"], id=person["id"])
+    for name in (person["id"], person["userPrincipalName"].upper()):
+        (entry,) = (await api.get(f"revocations?user={name}")).json["value"]
+        assert entry["id"] == request_id
+        assert [user["userId"] for user in entry["users"]] == [person["id"]]
+    absent = await api.get("revocations?user=never@contoso.com")
+    assert (absent.status, absent.json) == (200, {"value": []})
+
+
+async def test_lists_are_paged_newest_first(api: Api) -> None:
+    """Every page leads to the next until all were seen once."""
+    made = [(await api.submit({"user": "nobody@contoso.com"})).json["id"] for _ in range(5)]
+    since = (await api.get(f"revocations/{made[0]}")).json["requestedAt"]
+    seen, link = [], f"revocations?since={since}&pageSize=2&status=failed"
+    while link:
+        page = (await api.get(link)).json
+        assert len(page["value"]) <= 2
+        seen += [entry["id"] for entry in page["value"]]
+        link = page.get("nextLink")
+    assert seen == made[::-1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=done", "since=yesterday", "pageSize=0", "pageSize=1001", "continuationToken=x", "user=me"],
+)
+async def test_a_malformed_question_is_a_400(api: Api, query: str) -> None:
+    """Nobody gets a list that answers another question."""
+    assert (await api.get(f"revocations?{query}")).status == 400
+
+
+async def test_users_come_as_csv_without_formulas(api: Api) -> None:
+    """A spreadsheet does not run what somebody named an account."""
+    request_id = (await api.submit({"users": ["-x@contoso.com", "+y@contoso.com", "bob@contoso.com"]})).json["id"]
+    for path, headers in (("?format=csv", {}), ("", {"Accept": "text/csv"})):
+        reply = await api.call("GET", f"revocations/{request_id}/users{path}", headers=api.key | headers)
+        assert reply.headers["Content-Type"].startswith("text/csv")
+        rows = list(csv.DictReader(io.StringIO(reply.text)))
+        assert [row["input"] for row in rows] == ["'-x@contoso.com", "'+y@contoso.com", "bob@contoso.com"]
+        assert [row["errorCode"] for row in rows] == ["userNotFound", "userNotFound", ""]
+    page = (await api.get(f"revocations/{request_id}/users?status=failed&pageSize=1")).json
+    assert len(page["value"]) == 1
+    assert page["nextLink"].startswith(f"{api.root}/revocations/{request_id}/users?")
+
+
+@pytest.mark.parametrize("request_id", ["x", "..", "0" * 45, "fe5df26e7595-" + "0" * 32])
+async def test_an_unknown_request_is_404(api: Api, request_id: str) -> None:
+    """Guessing ids leads nowhere."""
+    assert (await api.get(f"revocations/{request_id}")).status == 404
+
+
+async def test_more_than_twenty_users_are_carried_out_behind_a_202(api: Api, tenant: Tenant) -> None:
+    """Batches of twenty, every user once."""
+    names = [f"user{number:05d}@contoso.com" for number in range(1, 46)]
+    reply = await api.submit({"users": names})
+    assert reply.status == 202
+    done = await api.finished(reply.json["id"])
+    assert (done.json["status"], done.json["counts"]["verified"]) == ("succeeded", 45)
+    ids = [user["userId"] for user in done.json["users"]]
+    assert len(await tenant.served(*ids)) == 45
+
+
+async def test_a_twenty_user_request_uses_three_batches(api: Api, tenant: Tenant) -> None:
+    """Look up, revoke, prove: one batch each."""
+    before = (await tenant.get("calls"))["routes"].get("/$batch", 0)
+    names = [f"user{number:05d}@contoso.com" for number in range(101, 121)]
+    reply = await api.submit({"users": names})
+    assert (reply.status, reply.json["counts"]["verified"]) == (200, 20)
+    assert (await tenant.get("calls"))["routes"]["/$batch"] == before + 3
