@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 COMMANDS: Final = {
-    "tenant": ("local.tenant.cli", "a Microsoft Graph and managed-identity simulator"),
+    "tenant": ("local.simulator.cli", "a Microsoft Graph and managed-identity simulator"),
     "storage": ("local.storage", "Azurite: queue and table storage"),
     "host": ("local.host.cli", "runs function_app.py through Microsoft's Functions runtime"),
     "up": ("local.up", "all three, staying up"),

@@ -4,8 +4,8 @@ from typing import Any
 
 from aiohttp import web
 
-from local.tenant.settings import SettingsError
-from local.tenant.tenant import Tenant
+from local.simulator.settings import SettingsError
+from local.simulator.tenant import Tenant
 
 
 def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers around one tenant

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from local.tenant.errors import GraphError, bad_request
-from local.tenant.exchange import Answer, Call, Mishap, is_success
-from local.tenant.operations import new_request_id
+from local.simulator.errors import GraphError, bad_request
+from local.simulator.exchange import Answer, Call, Mishap, is_success
+from local.simulator.operations import new_request_id
 
 LARGEST: Final = 20
 _FAILED_DEPENDENCY: Final = {"error": {"code": "FailedDependency", "message": "A dependency of the request failed."}}

@@ -14,9 +14,9 @@ import secrets
 import sys
 
 from local.processes import stop_requested
-from local.tenant.server import running
-from local.tenant.settings import SettingsError
-from local.tenant.tenant import Tenant
+from local.simulator.server import running
+from local.simulator.settings import SettingsError
+from local.simulator.tenant import Tenant
 
 
 def main(argv: list[str]) -> int:

@@ -5,10 +5,10 @@ import json
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from local.tenant.clock import Clock
-from local.tenant.errors import bad_request
-from local.tenant.exchange import METADATA, Answer, Call
-from local.tenant.settings import Settings
+from local.simulator.clock import Clock
+from local.simulator.errors import bad_request
+from local.simulator.exchange import METADATA, Answer, Call
+from local.simulator.settings import Settings
 
 _DEFAULT: Final = 100
 _LARGEST: Final = 999

@@ -4,14 +4,14 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from local.tenant.audits import AuditLog
-from local.tenant.clock import Clock, fine_stamp
-from local.tenant.directory import HIDDEN, Directory, User
-from local.tenant.errors import bad_request, denied, not_found, unsupported_query
-from local.tenant.exchange import METADATA, Answer, Call
-from local.tenant.filters import parsed_filter
-from local.tenant.paging import page
-from local.tenant.settings import Settings
+from local.simulator.audits import AuditLog
+from local.simulator.clock import Clock, fine_stamp
+from local.simulator.directory import HIDDEN, Directory, User
+from local.simulator.errors import bad_request, denied, not_found, unsupported_query
+from local.simulator.exchange import METADATA, Answer, Call
+from local.simulator.filters import parsed_filter
+from local.simulator.paging import page
+from local.simulator.settings import Settings
 
 REVOKE: Final = {"User.RevokeSessions.All", "User.ReadWrite.All", "Directory.ReadWrite.All"}
 READ_USERS: Final = {"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}

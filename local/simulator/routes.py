@@ -4,8 +4,8 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from local.tenant.errors import bad_request, method_not_allowed, no_segment
-from local.tenant.exchange import Call, Route
+from local.simulator.errors import bad_request, method_not_allowed, no_segment
+from local.simulator.exchange import Call, Route
 
 _ACTIONS: Final = ("revokesigninsessions", "microsoft.graph.revokesigninsessions")
 _KEYED: Final = re.compile(r"(users|groups)\('((?:[^']|'')*)'\)", re.IGNORECASE)

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from local.tenant.audits import AuditLog
-from local.tenant.clock import Clock
-from local.tenant.directory import Directory
-from local.tenant.faults import Faults
-from local.tenant.gateway import Gateway
-from local.tenant.identity import Identity
-from local.tenant.operations import Operations
-from local.tenant.quota import Gatekeeper, ResourceUnits, WriteQuota
-from local.tenant.settings import Settings
+from local.simulator.audits import AuditLog
+from local.simulator.clock import Clock
+from local.simulator.directory import Directory
+from local.simulator.faults import Faults
+from local.simulator.gateway import Gateway
+from local.simulator.identity import Identity
+from local.simulator.operations import Operations
+from local.simulator.quota import Gatekeeper, ResourceUnits, WriteQuota
+from local.simulator.settings import Settings
 
 
 class Tenant:

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Final
 
-from local.tenant.clock import Clock
-from local.tenant.directory import Directory
-from local.tenant.errors import GraphError, error_body
-from local.tenant.exchange import Answer, Call, Mishap, is_success
-from local.tenant.faults import Faults
-from local.tenant.operations import Operations
-from local.tenant.quota import Gatekeeper, ResourceUnits, WriteQuota
-from local.tenant.routes import resolve
-from local.tenant.settings import Settings
+from local.simulator.clock import Clock
+from local.simulator.directory import Directory
+from local.simulator.errors import GraphError, error_body
+from local.simulator.exchange import Answer, Call, Mishap, is_success
+from local.simulator.faults import Faults
+from local.simulator.operations import Operations
+from local.simulator.quota import Gatekeeper, ResourceUnits, WriteQuota
+from local.simulator.routes import resolve
+from local.simulator.settings import Settings
 
 _COSTS: Final = {"users": 2, "members": 3, "transitiveMembers": 5, "user": 1, "revoke": 1}
 _TOLD_FROM: Final = 0.8

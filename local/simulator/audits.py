@@ -4,11 +4,11 @@ import re
 import secrets
 from typing import Any, Final
 
-from local.tenant.clock import Clock, audit_stamp, seconds_of, stamp
-from local.tenant.directory import User
-from local.tenant.errors import bad_request
-from local.tenant.exchange import METADATA, Answer, Call
-from local.tenant.settings import Settings
+from local.simulator.clock import Clock, audit_stamp, seconds_of, stamp
+from local.simulator.directory import User
+from local.simulator.errors import bad_request
+from local.simulator.exchange import METADATA, Answer, Call
+from local.simulator.settings import Settings
 
 _CLAUSE: Final = re.compile(
     r"activityDateTime (ge|le) (\S+)|targetResources/any\(t:\s*t/id eq '([^']*)'\)|"

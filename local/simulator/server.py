@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from local.tenant.batch import answered, parsed_batch
-from local.tenant.control import control_routes
-from local.tenant.errors import GraphError, bad_request, method_not_allowed, unauthorized
-from local.tenant.exchange import JSON_TYPE, Answer, Call, Mishap
-from local.tenant.gateway import mishap_of
-from local.tenant.operations import new_request_id
-from local.tenant.tenant import Tenant
+from local.simulator.batch import answered, parsed_batch
+from local.simulator.control import control_routes
+from local.simulator.errors import GraphError, bad_request, method_not_allowed, unauthorized
+from local.simulator.exchange import JSON_TYPE, Answer, Call, Mishap
+from local.simulator.gateway import mishap_of
+from local.simulator.operations import new_request_id
+from local.simulator.tenant import Tenant
 
 _LARGEST_BODY: Final = 16 * 1024 * 1024
 _DIAGNOSTIC: Final = (

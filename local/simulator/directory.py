@@ -1,0 +1,179 @@
+"""The tenant's users and groups, and the people every test and every page of the docs can count on."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.simulator.clock import Clock, stamp
+
+NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
+CREATED_AT = 1_756_684_800.0
+DEPARTMENTS = ("HP", "Finance", "Legal", "Sales")
+HIDDEN = "HiddenMembership"
+
+
+def object_id(name: str) -> str:
+    """The object id of a seeded object: the same on every machine, so that docs can quote it."""
+    return str(uuid.uuid5(NAMESPACE, name.lower()))
+
+
+@dataclass(slots=True)
+class User:
+    """A user: its Graph properties, whether it holds an admin role, and its cut-off as time goes by."""
+
+    properties: dict[str, Any]
+    is_admin: bool = False
+    valid_from: float = CREATED_AT
+    moves: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The object id."""
+        return str(self.properties["id"])
+
+    @property
+    def upn(self) -> str:
+        """The user principal name."""
+        return str(self.properties["userPrincipalName"])
+
+    @property
+    def is_invited(self) -> bool:
+        """Whether the user signs in to another tenant."""
+        return self.properties.get("creationType") == "Invitation"
+
+    def cut_off(self, now: float, lag: float) -> float:
+        """The sign-in cut-off as a replica shows it that is `lag` seconds behind."""
+        seen = [value for at, value in self.moves if at + lag <= now]
+        return seen[-1] if seen else CREATED_AT
+
+    def move_cut_off(self, now: float) -> None:
+        """Make every session older than now worthless; whole seconds, as in the directory."""
+        self.moves.append((now, float(int(now))))
+        self.valid_from = float(int(now))
+
+    def shown(self, now: float, lag: float) -> dict[str, Any]:
+        """All properties as Graph writes them."""
+        return self.properties | {"signInSessionsValidFromDateTime": stamp(self.cut_off(now, lag))}
+
+
+@dataclass(slots=True)
+class Group:
+    """A group; members are (kind, object id) with kind user, group, device or servicePrincipal."""
+
+    id: str
+    display_name: str
+    members: list[tuple[str, str]] = field(default_factory=list)
+    visibility: str | None = None
+
+
+class Directory:
+    """Users by id and UPN, groups by id; names compare without case."""
+
+    def __init__(self, *, clock: Clock, bulk_users: int) -> None:
+        self.clock = clock
+        self.users: dict[str, User] = {}
+        self._by_upn: dict[str, str] = {}
+        self.groups: dict[str, Group] = {}
+        for properties, is_admin in _people(bulk_users):
+            self.add(properties, is_admin=is_admin)
+        for group in _groups():
+            self.groups[group.id] = group
+
+    def add(self, properties: dict[str, Any], *, is_admin: bool = False) -> User:
+        """Add or replace a user; ValueError without a user principal name."""
+        upn = properties.get("userPrincipalName")
+        if not isinstance(upn, str) or "@" not in upn:
+            raise ValueError("userPrincipalName is required")
+        whole = _user(upn, str(properties.get("displayName") or upn.split("@")[0])) | properties
+        whole["id"] = str(whole["id"]).lower()
+        user = User(whole, is_admin=is_admin)
+        self.remove(user.id)
+        self.users[user.id] = user
+        self._by_upn[upn.lower()] = user.id
+        return user
+
+    def find(self, key: str) -> User | None:
+        """The user an id or UPN names."""
+        return self.users.get(self._by_upn.get(key.lower(), key.lower()))
+
+    def remove(self, key: str) -> bool:
+        """Delete a user, as if it had been purged."""
+        user = self.find(key)
+        if user is None:
+            return False
+        del self.users[user.id]
+        self._by_upn.pop(user.upn.lower(), None)
+        return True
+
+    def transitive(self, group: Group) -> list[tuple[str, str]]:
+        """All members at any depth, each once; a cycle ends where it began."""
+        found: dict[tuple[str, str], None] = {}
+        waiting = [group]
+        while waiting:
+            for member in waiting.pop().members:
+                if member in found:
+                    continue
+                found[member] = None
+                if member[0] == "group" and member[1] in self.groups:
+                    waiting.append(self.groups[member[1]])
+        return list(found)
+
+
+def _user(upn: str, name: str, **more: Any) -> dict[str, Any]:
+    given, _, surname = name.partition(" ")
+    return {
+        "id": object_id(upn),
+        "userPrincipalName": upn,
+        "displayName": name,
+        "givenName": given,
+        "surname": surname or None,
+        "mail": None if "#EXT#" in upn else upn,
+        "businessPhones": [],
+        "mobilePhone": None,
+        "jobTitle": None,
+        "officeLocation": None,
+        "preferredLanguage": None,
+        "department": None,
+        "userType": "Member",
+        "accountEnabled": True,
+        "creationType": None,
+        "externalUserState": None,
+        "onPremisesSyncEnabled": None,
+        "createdDateTime": stamp(CREATED_AT),
+    } | more
+
+
+def _people(bulk: int) -> Iterator[tuple[dict[str, Any], bool]]:
+    invited = {"creationType": "Invitation", "externalUserState": "Accepted"}
+    yield _user("adele@contoso.com", "Adele Vance", department="HP", jobTitle="Retail Manager"), False
+    yield _user("bob@contoso.com", "Bob Kelly", department="Finance"), False
+    yield _user("carol@contoso.com", "Carol Poland", department="HP"), False
+    for number in range(1, 21):
+        yield _user(f"team{number:02d}@contoso.com", f"Team {number:02d}", department="Sales"), False
+    yield _user("breakglass@contoso.com", "Break Glass"), True
+    yield _user("root.admin@contoso.com", "Root Admin"), True
+    yield _user("dora.disabled@contoso.com", "Dora Disabled", accountEnabled=False), False
+    yield _user("guest_fabrikam.com#EXT#@contoso.com", "Gail Guest", userType="Guest", **invited), False
+    yield _user("member_fabrikam.com#EXT#@contoso.com", "Mel Member", **invited), False
+    yield _user("local.guest@contoso.com", "Lou Guest", userType="Guest"), False
+    yield _user("$money@contoso.com", "Dollar Money"), False
+    yield _user("conor.o'neil@contoso.com", "Conor O'Neil"), False
+    for number in range(1, bulk + 1):
+        upn = f"user{number:05d}@contoso.com"
+        yield _user(upn, f"User {number:05d}", department=DEPARTMENTS[number % len(DEPARTMENTS)]), False
+
+
+def _groups() -> Iterator[Group]:
+    def users(*upns: str) -> list[tuple[str, str]]:
+        return [("user", object_id(upn)) for upn in upns]
+
+    outer, inner = object_id("group:All of HP"), object_id("group:Inner circle")
+    yield Group(object_id("group:HP team"), "HP team", users("adele@contoso.com", "carol@contoso.com"))
+    yield Group(outer, "All of HP", [*users("adele@contoso.com", "bob@contoso.com"), ("group", inner)])
+    yield Group(inner, "Inner circle", [*users("carol@contoso.com", "bob@contoso.com"), ("group", outer)])
+    mixed = users("adele@contoso.com", "guest_fabrikam.com#EXT#@contoso.com", "dora.disabled@contoso.com")
+    devices = [("device", object_id("device:laptop-1")), ("servicePrincipal", object_id("sp:app-1"))]
+    yield Group(object_id("group:Mixed"), "Mixed", mixed + devices)
+    yield Group(object_id("group:Protected"), "Protected", users("breakglass@contoso.com", "carol@contoso.com"))
+    yield Group(object_id("group:Hidden"), "Hidden", users("bob@contoso.com"), HIDDEN)

@@ -1,0 +1,151 @@
+"""The part of OData ``$filter`` that the directory answers: eq, ne, in, startswith, endsWith, and, or, not, ()."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from local.simulator.errors import bad_request, unsupported_query
+
+Test = Callable[[dict[str, Any]], bool]
+
+_TOKEN: Final = re.compile(r"\s*(?:('(?:[^']|'')*')|([A-Za-z_][\w/]*)|([(),])|(\d+))")
+_PROPERTIES: Final = {
+    name.lower(): name
+    for name in (
+        *("id", "displayName", "department", "userPrincipalName", "mail", "accountEnabled", "userType", "jobTitle"),
+        *("givenName", "surname", "officeLocation", "creationType", "externalUserState", "onPremisesSyncEnabled"),
+    )
+}
+_ADVANCED: Final = (
+    "Operator '{0}' is not supported because the required parameters might be missing. Try adding $count=true query "
+    "parameter and ConsistencyLevel:eventual header. Refer to https://aka.ms/graph-docs/advanced-queries for more "
+    "information"
+)
+
+
+def parsed_filter(text: str, *, advanced: bool) -> Test:
+    """A test for objects; GraphError with Graph's words for what it does not take."""
+    parser = _Parser(text, advanced=advanced)
+    test = parser.either()
+    if parser.peek() is not None:
+        raise bad_request("Invalid filter clause")
+    return test
+
+
+class _Parser:
+    def __init__(self, text: str, *, advanced: bool) -> None:
+        self._tokens: list[str] = []
+        self._advanced = advanced
+        place = 0
+        text = text.rstrip()
+        while place < len(text):
+            match = _TOKEN.match(text, place)
+            if match is None:
+                raise bad_request("Invalid filter clause")
+            self._tokens.append(next(part for part in match.groups() if part is not None))
+            place = match.end()
+
+    def peek(self) -> str | None:
+        return self._tokens[0] if self._tokens else None
+
+    def either(self) -> Test:
+        left = self._both()
+        while self._word("or"):
+            left = _or(left, self._both())
+        return left
+
+    def _both(self) -> Test:
+        left = self._one()
+        while self._word("and"):
+            left = _and(left, self._one())
+        return left
+
+    def _one(self) -> Test:
+        if self._word("not"):
+            self._needs_advanced("not")
+            inner = self._one()
+            return lambda item: not inner(item)
+        if self._word("("):
+            inner = self.either()
+            self._expect(")")
+            return inner
+        name = self._next()
+        if name.lower() in ("startswith", "endswith") and self.peek() == "(":
+            return self._function(name.lower())
+        return self._comparison(_property(name))
+
+    def _function(self, name: str) -> Test:
+        if name == "endswith":
+            self._needs_advanced("endsWith")
+        self._expect("(")
+        member = _property(self._next())
+        self._expect(",")
+        wanted = str(_literal(self._next())).lower()
+        self._expect(")")
+        if name == "startswith":
+            return lambda item: str(item.get(member) or "").lower().startswith(wanted)
+        return lambda item: str(item.get(member) or "").lower().endswith(wanted)
+
+    def _comparison(self, member: str) -> Test:
+        operator = self._next().lower()
+        if operator == "in":
+            self._expect("(")
+            values = [_folded(_literal(self._next()))]
+            while self._word(","):
+                values.append(_folded(_literal(self._next())))
+            self._expect(")")
+            return lambda item: _folded(item.get(member)) in values
+        value = _folded(_literal(self._next()))
+        if operator == "eq":
+            return lambda item: _folded(item.get(member)) == value
+        if operator == "ne":
+            self._needs_advanced("ne")
+            return lambda item: _folded(item.get(member)) != value
+        raise bad_request("Invalid filter clause")
+
+    def _needs_advanced(self, operator: str) -> None:
+        if not self._advanced:
+            raise unsupported_query(_ADVANCED.format(operator))
+
+    def _next(self) -> str:
+        if not self._tokens:
+            raise bad_request("Invalid filter clause")
+        return self._tokens.pop(0)
+
+    def _word(self, word: str) -> bool:
+        if self._tokens and self._tokens[0].lower() == word:
+            self._tokens.pop(0)
+            return True
+        return False
+
+    def _expect(self, word: str) -> None:
+        if not self._word(word):
+            raise bad_request("Invalid filter clause")
+
+
+def _or(left: Test, right: Test) -> Test:
+    return lambda item: left(item) or right(item)
+
+
+def _and(left: Test, right: Test) -> Test:
+    return lambda item: left(item) and right(item)
+
+
+def _property(name: str) -> str:
+    if name.lower() not in _PROPERTIES:
+        text = f"Unsupported or invalid query filter clause specified for property '{name}' of resource 'User'."
+        raise unsupported_query(text)
+    return _PROPERTIES[name.lower()]
+
+
+def _literal(token: str) -> Any:
+    if token.startswith("'"):
+        return token[1:-1].replace("''", "'")
+    words = {"true": True, "false": False, "null": None}
+    if token.lower() in words:
+        return words[token.lower()]
+    raise bad_request("Invalid filter clause")
+
+
+def _folded(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
