@@ -55,7 +55,8 @@ def record_entity(record: RequestRecord) -> Entity:
         "Reason": record.reason,
         "DryRun": record.dry_run,
         "Verify": record.verify,
-        "Warnings": json.dumps(record.warnings) if record.warnings else None,
+        # Written even when empty: a merge would leave an old warning standing.
+        "Warnings": json.dumps(record.warnings),
         "MessageText": record.message_text,
     }
     entity |= {f"Correlation{_pascal(name)}": getattr(record.correlation, name) for name in _CORRELATION}

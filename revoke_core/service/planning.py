@@ -9,7 +9,7 @@ from revoke_core.domain import problems
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.identifiers import is_object_id
 from revoke_core.domain.moments import parsed_or_none
-from revoke_core.domain.permissions import READ_USERS
+from revoke_core.domain.permissions import READ_USERS, REVOKE
 from revoke_core.domain.results import Counts, Problem, UserRow, UserStatus
 from revoke_core.domain.verdicts import Answer, Effect, of_read
 from revoke_core.service.protection import ProtectedListUnreadable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from revoke_core.domain.identifiers import UserRef
+    from revoke_core.domain.permissions import TokenFacts
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.ports import Gates, Graph
     from revoke_core.service.protection import ProtectedUsers
@@ -35,6 +36,7 @@ class Lookup:
     """What Graph knows of the users named. ``obstacle`` says why it could not be asked now, with the wait asked for."""
 
     readable: bool = True
+    token: TokenFacts | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     obstacle: Problem | None = None
     pause: timedelta | None = None
@@ -67,7 +69,10 @@ class Planner:
         try:
             token = await self._graph.token()
             if not token.may(READ_USERS):
-                return Lookup(readable=False)
+                await self._graph.token_missed_roles()
+                token = await self._graph.token()
+            if not token.may(READ_USERS):
+                return Lookup(readable=False, token=token)
             answers = await self._graph.read_users(users)
         except TokenUnavailable:
             return Lookup(obstacle=problems.NO_TOKEN)
@@ -77,7 +82,7 @@ class Planner:
             pauses = [verdict.pause for verdict in waiting if verdict.pause]
             return Lookup(obstacle=waiting[0].problem, pause=max(pauses, default=None))
         if any(verdict.effect is Effect.FINAL and verdict.problem is None for verdict in verdicts):
-            return Lookup(readable=False)
+            return Lookup(readable=False, token=await self._graph.token())
         return Lookup(answers={user.key: answer for user, answer in zip(users, answers, strict=True)})
 
     async def protected_keys(self, request: RevocationRequest, *, readable: bool) -> frozenset[str]:
@@ -100,12 +105,20 @@ class Planner:
         try:
             protected = await self.protected_keys(request, readable=lookup.readable)
         except ProtectedListUnreadable:
-            return replace(lookup, obstacle=problems.PROTECTED_UNREADABLE)
+            if lookup.token is None or lookup.token.may(REVOKE):
+                return replace(lookup, obstacle=problems.PROTECTED_UNREADABLE)
+            # Nobody can be revoked anyway; the permission is what somebody has to see to first.
+            return planned(request, lookup, frozenset(), refusal=problems.app_permission_missing(lookup.token))
         return planned(request, lookup, protected)
 
 
-def planned(request: RevocationRequest, lookup: Lookup, protected: frozenset[str]) -> Plan:
-    """Fold by object id, then set aside: excluded by the caller, protected, invited from elsewhere."""
+def planned(
+    request: RevocationRequest, lookup: Lookup, protected: frozenset[str], *, refusal: Problem | None = None
+) -> Plan:
+    """Fold by object id, then set aside: excluded by the caller, protected, invited from elsewhere.
+
+    ``refusal`` is why nobody at all can be revoked.
+    """
     excluded = frozenset(user.key for user in request.exclude)
     rows: dict[str, UserRow] = {}
     invited: set[str] = set()
@@ -122,8 +135,8 @@ def planned(request: RevocationRequest, lookup: Lookup, protected: frozenset[str
         rows[identity] = _set_aside(
             row, excluded=bool(names & excluded), protected=bool(names & protected), invited=identity in invited
         )
-        if request.dry_run and rows[identity].status is UserStatus.PENDING:
-            rows[identity] = row.ended(UserStatus.PLANNED)
+        if rows[identity].status is UserStatus.PENDING and (refusal or request.dry_run):
+            rows[identity] = row.ended(UserStatus.FAILED if refusal else UserStatus.PLANNED, refusal)
     made = list(rows.values())
     warnings: tuple[str, ...] = ()
     if not lookup.readable:
