@@ -20,7 +20,6 @@ STORAGE = "AzureWebJobsStorage"
 @app.route("revocations", methods=["POST"])
 async def submit(req: func.HttpRequest) -> func.HttpResponse:
     """Submit a request."""
-    await core().storage.ready()
     return _response(await core().http.submit(_call(req)))
 
 
@@ -65,7 +64,6 @@ async def readiness(req: func.HttpRequest) -> func.HttpResponse:
 @app.queue_trigger("msg", queue_name="revocation-requests", connection=STORAGE)
 async def on_request_message(msg: func.QueueMessage) -> None:
     """Carry out a message of another system."""
-    await core().storage.ready()
     await core().queue.message(_text(msg), msg.id or "")
 
 

@@ -99,8 +99,11 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
             clock=clock,
             limits=limits,
             in_call_limit=settings.in_call_limit,
+            ready=storage.ready,
         ),
-        queue=QueueDoor(submitter=submitter, worker=worker, queue=queue, clock=clock, limits=limits),
+        queue=QueueDoor(
+            submitter=submitter, worker=worker, queue=queue, clock=clock, limits=limits, ready=storage.ready
+        ),
         sweeper=Sweeper(log=log, ledger=ledger, queue=queue, clock=clock),
         wire=wire,
         identity=identity,

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core.adapters.storage import DOOR_QUEUE, WORK_QUEUE, Storage, answering
-from revoke_core.domain.identifiers import is_request_id
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueMessage
@@ -47,12 +46,3 @@ class StorageWorkQueue:
         with answering():
             properties = await self._storage.queue(DOOR_QUEUE).get_queue_properties()
         return int(properties.approximate_message_count or 0)
-
-
-def referenced_request(body: str) -> str | None:
-    """The request a work message names, or ``None`` when it is not one of ours."""
-    try:
-        request_id = json.loads(body)["requestId"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return request_id if isinstance(request_id, str) and is_request_id(request_id) else None

@@ -1,13 +1,14 @@
-"""Reading a queue message: trimmed, then JSON, then a bare id or UPN, then base64 of either, once."""
+"""Reading queue messages. A request: trimmed, then JSON, then a bare id or UPN, then base64 of either, once."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 from typing import Any, Final
 
 from revoke_core.domain.errors import Fault, InvalidRequest
-from revoke_core.domain.identifiers import parse_user
+from revoke_core.domain.identifiers import is_request_id, parse_user
 from revoke_core.domain.request import Limits, QueueClaims, RevocationRequest, parse_queue_request, read_json
 
 _BLANKS: Final = " \t\r\n\ufeff\x00"
@@ -58,3 +59,12 @@ def _from_base64(text: str) -> str | None:
         return base64.b64decode(text, validate=True).decode()
     except (binascii.Error, ValueError):
         return None
+
+
+def referenced_request(body: str) -> str | None:
+    """The request a work message names, or ``None`` when it is not one of ours."""
+    try:
+        request_id = json.loads(body)["requestId"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return request_id if isinstance(request_id, str) and is_request_id(request_id) else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core import logs
 from revoke_core.domain import signing
-from revoke_core.domain.errors import AccessDenied, InvalidRequest, Refused
+from revoke_core.domain.errors import AccessDenied, InvalidRequest, Refused, Unavailable
 from revoke_core.domain.identifiers import USER_FORM, is_request_id, parse_user
 from revoke_core.domain.request import Limits, parse_request, read_json
 from revoke_core.domain.results import Correlation, RequestedBy, RequestStatus, UserStatus
@@ -26,7 +27,7 @@ from revoke_core.entrypoints.http_words import (
 from revoke_core.service.submitting import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from datetime import timedelta
 
     from revoke_core.entrypoints.links import Links
@@ -72,7 +73,9 @@ class HttpDoor:
         clock: Clock,
         limits: Limits,
         in_call_limit: timedelta,
+        ready: Callable[[], Awaitable[None]],
     ) -> None:
+        self._ready = ready
         self._submitter = submitter
         self._reader = reader
         self._readiness = readiness
@@ -87,6 +90,7 @@ class HttpDoor:
         """``POST /revocations``: 200 with the last word, or 202 while it runs."""
         key = idempotency_key(call)
         request = parse_request(read_json(call.body), self._limits)
+        await self._ready()
         wanted = preference(call, self._in_call_limit)
         submission = Submission(
             request=request,
@@ -100,14 +104,15 @@ class HttpDoor:
         return await self._status_answer(await self._reader.status_of(record), applied)
 
     @_answering
-    async def request(self, call: HttpCall, request_id: str) -> HttpAnswer:
+    async def request(self, _call: HttpCall, request_id: str) -> HttpAnswer:
         """``GET /revocations/{id}``: 202 while it runs, then 200."""
-        Query(call).check()
+        await self._ready()
         return await self._status_answer(await self._reader.status(request_id.lower()))
 
     @_answering
     async def operation(self, call: HttpCall, request_id: str) -> HttpAnswer:
         """``GET /operations/{id}?sig=…``: the same through a signed link, without a key."""
+        await self._ready()
         text = call.query.get("sig") or ""
         key = await self._ledger.signing_key()
         if not is_request_id(request_id) or not signing.is_valid(key, request_id, text, self._clock.now()):
@@ -122,6 +127,7 @@ class HttpDoor:
         form = query.choice("format", ["csv", "json"])
         size, token = query.page_size(), query.text("continuationToken")
         query.check()
+        await self._ready()
         page = await self._reader.users(
             request_id.lower(), status=UserStatus(status) if status else None, size=size, token=token
         )
@@ -144,6 +150,7 @@ class HttpDoor:
         if named and user is None:
             query.fault("user", USER_FORM)
         query.check()
+        await self._ready()
         page: Page[Status]
         if user:
             page = await self._reader.history(user, status=status, since=since, size=size, token=token)
@@ -154,9 +161,10 @@ class HttpDoor:
         return json_answer(200, {"value": entries} | ({"nextLink": link} if link else {}))
 
     @_answering
-    async def readiness(self, call: HttpCall) -> HttpAnswer:
+    async def readiness(self, _call: HttpCall) -> HttpAnswer:
         """``GET /readiness``: 200 when the app could revoke now, else 503 with what is missing."""
-        Query(call).check()
+        with suppress(Unavailable):
+            await self._ready()
         found = await self._readiness.look()
         depth = found.queue_depth
         content: dict[str, Any] = {

@@ -6,15 +6,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
-from revoke_core.adapters.work_queue import referenced_request
 from revoke_core.domain.errors import GuardRefused, IdempotencyConflict, InvalidRequest
-from revoke_core.domain.message import parse_message
+from revoke_core.domain.message import parse_message, referenced_request
 from revoke_core.domain.problems import IDEMPOTENCY_CONFLICT, NOT_PROCESSED, invalid_message
 from revoke_core.domain.redaction import kept
 from revoke_core.domain.results import Problem, RequestedBy
 from revoke_core.service.submitting import Submission
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from revoke_core.domain.request import Limits, QueueClaims
     from revoke_core.ports import Clock, WorkQueue
     from revoke_core.service.submitting import Submitter
@@ -29,7 +30,17 @@ _POISON_DELAY: Final = timedelta(minutes=1)
 class QueueDoor:
     """Handlers of the doors' queue, the work queue and their poison queues."""
 
-    def __init__(self, *, submitter: Submitter, worker: Worker, queue: WorkQueue, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        *,
+        submitter: Submitter,
+        worker: Worker,
+        queue: WorkQueue,
+        clock: Clock,
+        limits: Limits,
+        ready: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._ready = ready
         self._submitter = submitter
         self._worker = worker
         self._queue = queue
@@ -38,6 +49,7 @@ class QueueDoor:
 
     async def message(self, text: str, message_id: str) -> None:
         """Carry out one message; raises only when storage is down, so that the host delivers it again."""
+        await self._ready()
         sender = RequestedBy(kind="queue", id=message_id)
         try:
             request, claims = parse_message(text, self._limits)
@@ -63,6 +75,7 @@ class QueueDoor:
 
     async def poison(self, text: str, message_id: str) -> None:
         """Enter what ended in the doors' poison queue, so that its sender can see it."""
+        await self._ready()
         sender = RequestedBy(kind="queue", id=message_id)
         try:
             _, claims = parse_message(text, self._limits)
@@ -78,6 +91,7 @@ class QueueDoor:
         if request_id is None:
             logs.event("work_message_unreadable", characters=len(body))
             return
+        await self._ready()
         await self._worker.resume(request_id, until=self._clock.now() + SLICE, patience=QUEUE_PATIENCE)
 
     async def work_poison(self, body: str) -> None:

@@ -1,0 +1,96 @@
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from revoke_core.adapters.storage import QUEUES, TABLES
+from revoke_core.domain.problems import STABLE_CODES
+from revoke_core.settings import DEFAULTS, SETTING_NAMES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def first_cells(text: str) -> Iterator[str]:
+    """What stands in code style in the first cell of each table row."""
+    for line in text.splitlines():
+        if line.startswith("| `"):
+            yield re.findall(r"`([^`]+)`", line.split("|")[1])[0]
+
+
+def test_the_architecture_names_every_module_and_no_other() -> None:
+    """Whoever looks for a rule finds its room in one list."""
+    listed = [cell for cell in first_cells(page("docs/architecture.md")) if cell.endswith(".py")]
+    modules = [path for path in (ROOT / "revoke_core").rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(listed) == sorted(["function_app.py", *(str(path.relative_to(ROOT)) for path in modules)])
+
+
+def test_the_settings_page_names_every_setting_with_its_default() -> None:
+    """Nothing is read that is not documented, and nothing documented is not read."""
+    text = page("docs/settings.md")
+    assert sorted(first_cells(text)) == sorted(SETTING_NAMES)
+    for name, default in DEFAULTS.items():
+        assert f"| `{name}` | `{default}` |" in text
+
+
+def test_the_error_page_names_every_code() -> None:
+    """Each code a caller may meet has its line."""
+    listed = list(first_cells(page("docs/errors.md")))
+    assert sorted(listed) == sorted(set(STABLE_CODES))
+
+
+def test_the_readme_names_every_route() -> None:
+    """The table of routes is the app's."""
+    declared = re.findall(r'@app\.route\("([^"]+)", methods=\["(\w+)"\]', page("function_app.py"))
+    listed = re.findall(r"^\| `(\w+) /api/([^`]+)`", page("README.md"), re.MULTILINE)
+    assert sorted((method, route) for route, method in declared) == sorted(listed)
+
+
+def test_queues_and_tables_are_the_ones_the_docs_and_triggers_name() -> None:
+    """One set of names, wherever they stand."""
+    triggers = set(re.findall(r'queue_name="([^"]+)"', page("function_app.py")))
+    assert triggers == set(QUEUES)
+    assert all(f"`{table}`" in page("docs/architecture.md") for table in TABLES)
+
+
+def test_the_sample_settings_are_known() -> None:
+    """The sample starts an app; a typing error in it would start a puzzle."""
+    values = json.loads(page("local.settings.sample.json"))["Values"]
+    platform = {"FUNCTIONS_WORKER_RUNTIME", "IDENTITY_ENDPOINT", "IDENTITY_HEADER"}
+    assert set(values) - platform <= set(SETTING_NAMES)
+
+
+def test_queue_options_are_what_the_app_relies_on() -> None:
+    """Plain messages reach the app, and the queue is looked at every two seconds or more often."""
+    queues = json.loads(page("host.json"))["extensions"]["queues"]
+    assert queues["messageEncoding"] == "none"
+    assert queues["maxPollingInterval"] <= "00:00:02"
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda path: path.name
+)
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    """No page sends its reader into the void."""
+    for target in re.findall(r"\]\(([^)#:]+\.md)\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_rooms_import_only_downwards() -> None:
+    """The domain knows no other room, the service no adapter, and the app nothing of the local kit."""
+    forbidden = {
+        "domain": ("service", "adapters", "entrypoints", "ports", "settings", "bootstrap"),
+        "service": ("adapters", "entrypoints", "settings", "bootstrap"),
+        "adapters": ("service", "entrypoints", "bootstrap"),
+        "entrypoints": ("bootstrap", "settings", "adapters"),
+    }
+    for room, names in forbidden.items():
+        for path in (ROOT / "revoke_core" / room).glob("*.py"):
+            imported = re.findall(r"(?:from|import) (revoke_core\.\w+|local)\b", path.read_text())
+            assert not {f"revoke_core.{name}" for name in (*names,)} & set(imported), path
+            assert "local" not in imported, path
