@@ -1,10 +1,12 @@
-"""Child processes that end with their parent and say when they are ready in one JSON line."""
+"""Child processes that end with their parent and say when they are ready in one JSON line.
+
+The kit itself, its tests and the demonstration start parts with `start` and end them with `Child.stop`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -18,19 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-_PR_SET_PDEATHSIG: Final = 1
+_TETHER: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py")))
 _STOP_SECONDS: Final = 40.0
 _LINE_LIMIT: Final = 1024 * 1024
+_TAIL_LINES: Final = 40
 
 
 class ChildFailedError(RuntimeError):
     """A child ended, or did not get ready in time; the message has its last lines."""
-
-
-def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, even by ``kill -9``; elsewhere there is no such call."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass(kw_only=True)
@@ -39,8 +36,9 @@ class Child:
 
     name: str
     process: asyncio.subprocess.Process
+    end_signal: signal.Signals = signal.SIGTERM
     ready: dict[str, Any] = field(default_factory=dict)
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=40))
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
     readers: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
@@ -48,11 +46,11 @@ class Child:
         """The child's process id."""
         return self.process.pid
 
-    async def stop(self, signum: signal.Signals = signal.SIGTERM) -> int:
-        """Signal the child and wait for its end; killed when it does not come. Returns its exit code."""
+    async def stop(self, signum: signal.Signals | None = None) -> int:
+        """Signal the child and wait for its end; killed when it does not come in 40 s. Returns its exit code."""
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(signum)
+                self.process.send_signal(signum or self.end_signal)
             try:
                 await asyncio.wait_for(self.process.wait(), _STOP_SECONDS)
             except TimeoutError:
@@ -61,9 +59,59 @@ class Child:
         await asyncio.gather(*self.readers, return_exceptions=True)
         return self.process.returncode or 0
 
+    async def ended(self) -> ChildFailedError:
+        """Wait until the child ends by itself; the error says how, with its last lines."""
+        code = await self.process.wait()
+        await asyncio.gather(*self.readers, return_exceptions=True)
+        return self.failure(f"ended with code {code}")
+
     def failure(self, what: str) -> ChildFailedError:
         """An error with the child's last lines."""
         return ChildFailedError("\n".join([f"{self.name} {what}; its last lines:", *self.tail]))
+
+    def follow(self, stream: asyncio.StreamReader | None, on_line: Callable[[str], None] | None = None) -> None:
+        """Keep reading a stream, so that the child never blocks on a full pipe."""
+        self.readers.append(asyncio.create_task(self._followed(stream, on_line)))
+
+    async def _followed(self, stream: asyncio.StreamReader | None, on_line: Callable[[str], None] | None) -> None:
+        while stream:
+            try:
+                line = await stream.readline()
+            except ValueError:
+                continue  # a line above the limit, which is dropped
+            if not line:
+                return
+            text = line.decode(errors="replace").rstrip()
+            self.tail.append(text)
+            if on_line:
+                on_line(text)
+
+
+async def spawn(
+    name: str,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    end_signal: signal.Signals = signal.SIGTERM,
+) -> Child:
+    """Start any command, tied to this process; the caller reads its standard output.
+
+    ``end_signal`` is what the command gets when it is to end, or when this process dies.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *_TETHER,
+        str(os.getpid()),
+        str(int(end_signal)),
+        *command,
+        env=dict(os.environ if environment is None else environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=_LINE_LIMIT,
+        # A Ctrl+C in the terminal goes to the parent alone, which ends its children in the right order.
+        process_group=0,
+    )
+    return Child(name=name, process=process, end_signal=end_signal)
 
 
 async def start(
@@ -74,52 +122,46 @@ async def start(
     on_line: Callable[[str], None] | None = None,
     seconds: float = 60.0,
 ) -> Child:
-    """Start ``python -m local …`` and return once it has printed its JSON line; ``ChildFailedError`` otherwise."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "local",
-        *arguments,
-        cwd=ROOT,
-        env=dict(environment) if environment is not None else os.environ,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=_LINE_LIMIT,
-        preexec_fn=die_with_parent,
-    )
-    child = Child(name=name, process=process)
-    child.readers.append(asyncio.create_task(_follow(process.stderr, child.tail, on_line)))
+    """Start ``python -m local ARGUMENTS`` and return once it has printed its JSON line.
+
+    ``environment`` replaces this process's own; ``on_line`` gets every line of log. ``ChildFailedError`` when the child
+    ends first or is not ready within ``seconds``: nothing is left running then.
+    """
+    environment = dict(os.environ if environment is None else environment)
+    # The child finds this package wherever the caller stands.
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
+    child = await spawn(name, [sys.executable, "-m", "local", *arguments], environment=environment)
+    child.follow(child.process.stderr, on_line)
     try:
-        line = await asyncio.wait_for(_first_line(process), seconds)
+        child.ready = await asyncio.wait_for(_ready(child), seconds)
     except TimeoutError:
         await child.stop(signal.SIGKILL)
         raise child.failure(f"was not ready within {seconds:.0f} s") from None
-    if not line:
-        await child.process.wait()
-        await asyncio.gather(*child.readers)
-        raise child.failure(f"ended with code {process.returncode} before it was ready")
-    child.ready = json.loads(line)
-    child.readers.append(asyncio.create_task(_follow(process.stdout, child.tail, on_line)))
+    except BaseException:
+        await child.stop()
+        raise
+    child.follow(child.process.stdout, on_line)
     return child
 
 
-async def _first_line(process: asyncio.subprocess.Process) -> bytes:
-    return await process.stdout.readline() if process.stdout else b""
-
-
-async def _follow(stream: asyncio.StreamReader | None, tail: deque[str], on_line: Callable[[str], None] | None) -> None:
-    while stream and (line := await stream.readline()):
-        text = line.decode(errors="replace").rstrip()
-        tail.append(text)
-        if on_line:
-            on_line(text)
+async def _ready(child: Child) -> dict[str, Any]:
+    line = await child.process.stdout.readline() if child.process.stdout else b""
+    if not line:
+        raise await child.ended()
+    try:
+        found: dict[str, Any] = json.loads(line)
+    except ValueError:
+        raise child.failure(f"printed {line[:200]!r} where one JSON line was expected") from None
+    return found
 
 
 async def stop_requested() -> None:
-    """Return at the first SIGTERM or SIGINT."""
+    """Return at the first SIGTERM, SIGINT or SIGHUP; a second one ends the process at once."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for signum in wanted:
         loop.add_signal_handler(signum, stopped.set)
     await stopped.wait()
+    for signum in wanted:
+        signal.signal(signum, signal.SIG_DFL)

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import socket
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
 _KEPT: Final = ("functions", "key", "graph", "connectionString", "identityEndpoint", "identityHeader")
+# Ended first to last, so that nothing loses what it still needs.
+_END_ORDER: Final = ("host", "storage", "tenant")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,16 @@ async def kit(
     environment: Mapping[str, str] | None = None,
     on_line: Callable[[str, str], None] | None = None,
 ) -> AsyncIterator[Kit]:
-    """Everything running while the context lasts; ended host first, so that nothing loses what it needs."""
+    """Everything running while the context lasts; ``ChildFailedError`` when a part does not get ready.
+
+    Args:
+        ports: where to listen (default: free ports).
+        users: bulk users in the tenant.
+        data: folder to keep the storage in (default: in memory).
+        tenant_options: more options for ``python -m local tenant``.
+        environment: settings of the app, over those of this process.
+        on_line: gets the name of a part and one line of its log.
+    """
     ports = ports or Ports()
     children: list[Child] = []
 
@@ -67,20 +79,25 @@ async def kit(
         children.append(await start(name, [name, *arguments, "--json"], environment=env, on_line=follow))
         return children[-1].ready
 
+    kept = ["--data", str(data / "storage")] if data else []
+    first = [
+        asyncio.create_task(begin("tenant", "--port", str(ports.graph), "--users", str(users), *tenant_options)),
+        asyncio.create_task(
+            begin("storage", "--queue-port", str(ports.queue), "--table-port", str(ports.table), *kept)
+        ),
+    ]
     try:
-        kept = ["--data", str(data / "storage")] if data else []
-        tenant, storage = await asyncio.gather(
-            begin("tenant", "--port", str(ports.graph), "--users", str(users), *tenant_options),
-            begin("storage", "--queue-port", str(ports.queue), "--table-port", str(ports.table), *kept),
-        )
+        tenant, storage = await asyncio.gather(*first)
         env = host_environment(tenant, storage) | dict(environment or {})
         host = await begin("host", "--port", str(ports.functions), env=env)
         known = tenant | storage | host
         pids = [os.getpid(), *tenant["pids"], *storage["pids"], *host["pids"]]
         yield Kit(address={name: known[name] for name in _KEPT} | {"pids": pids}, children=tuple(children))
     finally:
-        order = {"host": 0, "storage": 1, "tenant": 2}
-        for child in sorted(children, key=lambda one: order[one.name]):
+        for task in first:
+            task.cancel()
+        await asyncio.gather(*first, return_exceptions=True)
+        for child in sorted(children, key=lambda one: _END_ORDER.index(one.name)):
             await child.stop()
 
 
@@ -93,44 +110,53 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--data", type=Path, help="folder to keep storage and logs in (default: in memory)")
     parser.add_argument("--json", action="store_true", help="print one JSON line once everything answers")
     options = parser.parse_args(argv)
-    try:
-        return asyncio.run(_run(options))
-    except ChildFailedError as problem:
-        print(problem, file=sys.stderr)
-        return 1
-
-
-async def _run(options: argparse.Namespace) -> int:
-    stop = asyncio.create_task(stop_requested())
     ports = Ports(
         functions=options.functions_port,
         graph=options.graph_port,
         queue=options.queue_port,
         table=options.table_port,
     )
-    starting = asyncio.create_task(_until_ended(options, ports, stop))
-    await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done() and not options.started.is_set():
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+    if taken := _taken(ports):
+        print(taken, file=sys.stderr)
+        return 1
+    return asyncio.run(_run(options, ports))
+
+
+def _taken(ports: Ports) -> str:
+    """Say which ports are in use, all at once, before anything is started."""
+    lines = []
+    for name, port in vars(ports).items():
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError as problem:
+            lines.append(
+                f"Port {port} cannot be used ({problem.strerror}): --{name}-port chooses another, 0 a free one."
+            )
+    return "\n".join(lines)
+
+
+async def _run(options: argparse.Namespace, ports: Ports) -> int:
+    stop = asyncio.create_task(stop_requested())
+    staying = asyncio.create_task(_stay(options, ports))
+    await asyncio.wait([stop, staying], return_when=asyncio.FIRST_COMPLETED)
+    staying.cancel()
+    try:
+        await staying
+    except asyncio.CancelledError:
         return 0
-    return await starting
-
-
-async def _until_ended(options: argparse.Namespace, ports: Ports, stop: asyncio.Task[None]) -> int:
-    options.started = asyncio.Event()
-    log = _log(options.data)
-    async with kit(ports=ports, users=options.users, data=options.data, on_line=log) as running:
-        options.started.set()
-        _announce(running.address, as_json=options.json)
-        ends = {asyncio.create_task(child.process.wait()): child for child in running.children}
-        await asyncio.wait([stop, *ends], return_when=asyncio.FIRST_COMPLETED)
-        if not stop.done():
-            dead = next(child for task, child in ends.items() if task.done())
-            raise dead.failure(f"ended with code {dead.process.returncode}")
-        for task in ends:
-            task.cancel()
+    except ChildFailedError as problem:
+        print(problem, file=sys.stderr)
+        return 1
     return 0
+
+
+async def _stay(options: argparse.Namespace, ports: Ports) -> None:
+    """Everything until a part ends (``ChildFailedError``) or this is cancelled."""
+    async with kit(ports=ports, users=options.users, data=options.data, on_line=_log(options.data)) as running:
+        _announce(running.address, as_json=options.json)
+        ends = [asyncio.create_task(child.ended()) for child in running.children]
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        raise done.pop().result()
 
 
 def _log(data: Path | None) -> Callable[[str, str], None]:

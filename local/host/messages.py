@@ -1,7 +1,7 @@
 """Stand-ins for the protobuf messages that the Functions host and its Python worker exchange.
 
-``azure_functions_runtime`` builds every message from an object it is handed, so plain objects that keep their arguments
-serve; only the enumerations must have the values of the protocol.
+``azure_functions_runtime`` builds every message from a set of classes it is handed, so plain objects that keep their
+arguments serve; only the enumerations must have the values of the protocol.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Protocol:
     RpcHttpCookie = RpcHttpCookie
 
     def __getattr__(self, name: str) -> Any:
-        """Every other message is plain; ``Timestamp`` is optional and left out."""
-        if name == "Timestamp" or name.startswith("__"):
+        """Every other message is plain."""
+        if name.startswith("__"):
             raise AttributeError(name)
         return type(name, (Message,), {})

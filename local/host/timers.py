@@ -1,4 +1,4 @@
-"""Timer triggers: NCRONTAB with six fields (seconds first) or a time span, never two runs of one timer at once."""
+"""Timer triggers: NCRONTAB with seconds or a time span, never two runs of one timer at once."""
 
 from __future__ import annotations
 
@@ -8,72 +8,96 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 
 from local.host.messages import TypedData
 from local.host.options import filled, seconds
+from local.host.runtime import AppFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local.host.runtime import Function, Runtime
+    from local.host.invoker import Invoker
+    from local.host.runtime import Function
 
 _LOG: Final = logging.getLogger("host.timer")
+_FIELDS_WITHOUT_SECONDS: Final = 5
 
 
-class Timers:
-    """Runs an app's timers until they are stopped."""
+class Timer:
+    """One timer of an app."""
 
-    def __init__(self, *, runtime: Runtime, environment: Mapping[str, str]) -> None:
-        self._runtime = runtime
-        self._environment = environment
-        self._timers = {function.name: function for function in runtime.functions if function.kind == "timerTrigger"}
-        self._loops: list[asyncio.Task[None]] = []
-        self._running: dict[str, asyncio.Task[None]] = {}
+    def __init__(self, *, function: Function, invoker: Invoker, environment: Mapping[str, str]) -> None:
+        self.name = function.name
+        self.schedule = filled(function.trigger["schedule"], environment)
+        self._function = function
+        self._invoker = invoker
+        self._one_at_a_time = asyncio.Lock()
+        self._runs: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+        self._last = datetime.now(UTC)
+        try:
+            next_moment(self.schedule, self._last)
+        except (ValueError, CroniterError) as problem:
+            raise AppFailedError(f"The schedule of {self.name} is not one: {problem}") from problem
 
     def start(self) -> None:
-        """Begin to wait for every timer's next moment."""
-        self._loops = [asyncio.create_task(self._repeat(function)) for function in self._timers.values()]
+        """Begin to wait for the next moment."""
+        self._loop = asyncio.create_task(self._repeat())
 
-    async def stop(self) -> None:
-        """Start no more runs; those under way go on to their end."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, *self._running.values(), return_exceptions=True)
+    def stop(self) -> None:
+        """Start no more runs; one under way goes on."""
+        if self._loop:
+            self._loop.cancel()
 
-    def run_now(self, name: str) -> bool:
-        """Run a timer out of turn; ``False`` when there is no such timer."""
-        function = self._timers.get(name)
-        if function and name not in self._running:
-            self._begin(function)
-        return function is not None
+    async def finish(self) -> None:
+        """Wait for the run under way."""
+        while self._runs:
+            await asyncio.gather(*self._runs, return_exceptions=True)
 
-    def _begin(self, function: Function) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._run(function))
-        self._running[function.name] = task
-        task.add_done_callback(lambda _: self._running.pop(function.name, None))
-        return task
+    async def abandon(self) -> None:
+        """Cancel the run under way."""
+        for run in self._runs:
+            run.cancel()
+        await self.finish()
 
-    async def _repeat(self, function: Function) -> None:
-        schedule = filled(function.trigger["schedule"], self._environment)
-        if function.trigger.get("runOnStartup"):
-            await asyncio.shield(self._begin(function))
+    def run_now(self, reason: str) -> asyncio.Task[None]:
+        """Run out of turn, after a run that is under way."""
+        run = asyncio.create_task(self._run(reason))
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
+        return run
+
+    async def _repeat(self) -> None:
+        if self._function.trigger.get("runOnStartup"):
+            await asyncio.shield(self.run_now("Timer fired at startup"))
+        due = datetime.now(UTC)
         while True:
-            now = datetime.now(UTC)
-            await asyncio.sleep((next_moment(schedule, now) - now).total_seconds())
-            if function.name not in self._running:
-                await asyncio.shield(self._begin(function))
+            # From the moment that was due, for a sleep may end a little early; moments missed meanwhile are skipped.
+            due = next_moment(self.schedule, max(due, datetime.now(UTC)))
+            await asyncio.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
+            await asyncio.shield(self.run_now("Timer fired"))
 
-    async def _run(self, function: Function) -> None:
-        timer = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
-        outcome = await self._runtime.call(function, TypedData(json=json.dumps(timer)))
-        if not outcome.ok:
-            _LOG.error("Functions.%s failed: %s", function.name, outcome.error)
+    async def _run(self, reason: str) -> None:
+        async with self._one_at_a_time:
+            now = datetime.now(UTC)
+            status = {
+                "Last": self._last.isoformat(),
+                "Next": next_moment(self.schedule, now).isoformat(),
+                "LastUpdated": self._last.isoformat(),
+            }
+            self._last = now
+            timer = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": status, "IsPastDue": False}
+            await self._invoker.invoke(self._function, TypedData(json=json.dumps(timer)), reason=reason)
 
 
 def next_moment(schedule: str, now: datetime) -> datetime:
-    """When a schedule is due next."""
-    if schedule.count(":") == 2:  # noqa: PLR2004 -- hh:mm:ss has two colons
+    """When a schedule is due next (UTC); ``ValueError`` or ``CroniterError`` when it is none."""
+    if ":" in schedule:
         return now + timedelta(seconds=seconds(schedule))
-    moment: datetime = croniter(schedule, now, second_at_beginning=True).get_next(datetime)
+    fields = schedule.split()
+    if len(fields) == _FIELDS_WITHOUT_SECONDS:
+        fields.insert(0, "0")
+    # NCRONTAB wants day of month and day of week both to fit, where cron is content with one.
+    moment: datetime = croniter(" ".join(fields), now, second_at_beginning=True, day_or=False).get_next(datetime)
     return moment

@@ -1,134 +1,130 @@
-"""The HTTP side: routes, function keys, and the way of a call through the runtime and back."""
+"""The HTTP side: the way of a call through keys and runtime and back, and the host's own routes."""
 
 from __future__ import annotations
 
-import hmac
-import logging
-import re
-from typing import TYPE_CHECKING, Any, Final
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from local.host.messages import Message, TypedData
+from local.host.messages import Message, RpcHttpCookie, TypedData
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from local.host.runtime import Function, Runtime
-    from local.host.timers import Timers
+    from multidict import MultiMapping
 
-_LOG: Final = logging.getLogger("host.http")
-_LARGEST_BODY: Final = 104_857_600
-_PARAMETER: Final = re.compile(r"\{(\*?)(\w+)(?::(\w+))?(\?)?\}")
-_CONSTRAINTS: Final = {"int": r"-?\d+", "guid": r"[0-9a-fA-F-]{36}", "alpha": "[A-Za-z]+", "bool": "true|false"}
+    from local.host.invoker import Invoker
+    from local.host.keys import Keys
+    from local.host.routes import Routes
+    from local.host.runtime import Outcome
+    from local.host.timers import Timer
 
 
 class WebSide:
     """Builds the web application for an app's HTTP functions."""
 
-    def __init__(self, *, runtime: Runtime, prefix: str, key: str, master_key: str, timers: Timers) -> None:
-        self._runtime = runtime
-        self._prefix = f"/{prefix}" if prefix else ""
-        self._key = key
-        self._master_key = master_key
-        self._timers = timers
-        self.running = 0
+    def __init__(self, *, invoker: Invoker, routes: Routes, keys: Keys, timers: Iterable[Timer]) -> None:
+        self._invoker = invoker
+        self._routes = routes
+        self._keys = keys
+        self._timers: Mapping[str, Timer] = {timer.name: timer for timer in timers}
 
-    def application(self) -> web.Application:
-        """The routes; an unknown one and a wrong method are both 404, as on the real host."""
-        application = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_bare_errors])
-        for function in self._runtime.functions:
-            if function.kind == "httpTrigger":
-                for method in function.trigger.get("methods") or ["GET", "POST"]:
-                    for path in self._paths(function):
-                        application.router.add_route(str(method).upper(), path, self._handler(function))
+    def application(self, *, largest_body: int) -> web.Application:
+        """Everything the host answers; bodies above ``largest_body`` bytes are refused with 413."""
+        application = web.Application(client_max_size=largest_body, middlewares=[_bare_errors])
         application.router.add_post("/admin/functions/{name}", self._run_timer)
         application.router.add_get("/admin/host/status", self._host_status)
+        application.router.add_route("*", "/{path:.*}", self._function)
         return application
 
-    def urls(self, root: str) -> list[str]:
-        """One line per HTTP function, for people."""
-        return [
-            f"{'|'.join(function.trigger.get('methods') or ['GET', 'POST'])} {root}{self._prefix}/{_route(function)}"
-            for function in self._runtime.functions
-            if function.kind == "httpTrigger"
-        ]
-
-    def _paths(self, function: Function) -> list[str]:
-        route = _route(function)
-        paths = [f"{self._prefix}/{_PARAMETER.sub(_pattern, route)}"]
-        if route.endswith("?}"):
-            paths.append(f"{self._prefix}/{_PARAMETER.sub(_pattern, route[: route.rindex('/{')])}")
-        return paths
-
-    def _handler(self, function: Function) -> Callable[[web.Request], Awaitable[web.Response]]:
-        level = str(function.trigger.get("authLevel", "FUNCTION")).upper()
-
-        async def handle(request: web.Request) -> web.Response:
-            if not self._may_call(level, request):
-                return web.Response(status=401)
-            self.running += 1
-            try:
-                return await self._answered(function, request)
-            finally:
-                self.running -= 1
-
-        return handle
-
-    def _may_call(self, level: str, request: web.Request) -> bool:
-        if level == "ANONYMOUS":
-            return True
-        given = (request.headers.get("x-functions-key") or request.query.get("code") or "").encode()
-        keys = [self._master_key] if level == "ADMIN" else [self._key, self._master_key]
-        # A list, so that every comparison is made whichever key fits.
-        return any([hmac.compare_digest(given, key.encode()) for key in keys])  # noqa: C419 -- see above
-
-    async def _answered(self, function: Function, request: web.Request) -> web.Response:
-        http = Message(
-            method=request.method,
-            url=str(request.url),
-            headers={name.lower(): value for name, value in request.headers.items()},
-            params=dict(request.match_info),
-            query=dict(request.query),
-            body=TypedData(bytes=await request.read()),
+    async def _function(self, request: web.Request) -> web.Response:
+        found = self._routes.match(request.method, request.rel_url.raw_path)
+        if found is None:
+            return web.Response(status=204 if request.path == "/" else 404)
+        function, parameters = found
+        if not self._keys.allow(str(function.trigger.get("authLevel", "FUNCTION")), request):
+            return web.Response(status=401)
+        outcome = await self._invoker.invoke(
+            function,
+            TypedData(http=await _http(request, parameters)),
+            reason=f"This function was programmatically called via the host APIs: {request.method} {request.path}",
+            traceparent=request.headers.get("traceparent", ""),
         )
-        outcome = await self._runtime.call(
-            function, TypedData(http=http), traceparent=request.headers.get("traceparent", "")
-        )
-        if not outcome.ok or outcome.http is None:
-            _LOG.error("Functions.%s failed: %s", function.name, outcome.error)
-            return web.Response(status=500)
-        return _response(outcome.http)
+        return _response(outcome)
 
     async def _run_timer(self, request: web.Request) -> web.Response:
-        if not self._may_call("ADMIN", request):
+        if not self._keys.allow("ADMIN", request):
             return web.Response(status=401)
-        started = self._timers.run_now(request.match_info["name"])
-        return web.Response(status=202 if started else 404)
+        timer = self._timers.get(request.match_info["name"])
+        if timer is None:
+            return web.Response(status=404)
+        timer.run_now("This function was programmatically called via the host APIs")
+        return web.Response(status=202)
 
     async def _host_status(self, request: web.Request) -> web.Response:
-        if not self._may_call("ADMIN", request):
+        if not self._keys.allow("ADMIN", request):
             return web.Response(status=401)
         return web.json_response({"state": "Running"})
 
 
-def _route(function: Function) -> str:
-    return str(function.trigger.get("route") or function.name).strip("/")
+async def _http(request: web.Request, parameters: Mapping[str, str]) -> Message:
+    return Message(
+        method=request.method,
+        url=str(request.url),
+        headers=_joined(request.headers),
+        params=dict(parameters),
+        # The real host leaves out empty query values.
+        query={name: value for name, value in _joined(request.query, lower=False).items() if value},
+        body=TypedData(bytes=await request.read()),
+    )
 
 
-def _pattern(match: re.Match[str]) -> str:
-    star, name, constraint, _optional = match.groups()
-    if star:
-        return f"{{{name}:.*}}"
-    return f"{{{name}:{_CONSTRAINTS.get(constraint, '[^/]+')}}}"
+def _joined(values: MultiMapping[str], *, lower: bool = True) -> dict[str, str]:
+    """One value per name, doubled ones joined by a comma; names that differ in case only are the same."""
+    names: dict[str, str] = {}
+    joined: dict[str, str] = {}
+    for name, value in values.items():
+        kept = names.setdefault(name.lower(), name.lower() if lower else name)
+        joined[kept] = f"{joined[kept]},{value}" if kept in joined else value
+    return joined
 
 
-def _response(http: Any) -> web.Response:
+def _response(outcome: Outcome) -> web.Response:
+    if not outcome.ok:
+        return web.Response(status=500)
+    returned = outcome.returned
+    text = getattr(returned, "string", None)
+    if isinstance(text, str):
+        return web.Response(text=text)
+    http = getattr(returned, "http", None)
+    if http is None:
+        return web.Response(status=204)
     headers = {name: value for name, value in (http.headers or {}).items() if name.lower() != "content-length"}
     answer = web.Response(status=int(http.status_code), headers=headers, body=getattr(http.body, "bytes", b"") or b"")
-    for cookie in getattr(http, "cookies", None) or []:
-        answer.set_cookie(cookie.name, cookie.value)
+    for cookie in http.cookies or []:
+        _set_cookie(answer, cookie)
     return answer
+
+
+def _set_cookie(answer: web.Response, cookie: RpcHttpCookie) -> None:
+    def value(name: str) -> Any:
+        return getattr(getattr(cookie, name), "value", None)
+
+    expires = value("expires")
+    max_age = value("max_age")
+    reach = {1: "Lax", 2: "Strict", 3: "None"}.get(cookie.same_site)
+    answer.set_cookie(
+        cookie.name,
+        cookie.value,
+        domain=value("domain") or None,
+        path=value("path") or "/",
+        expires=formatdate(expires.seconds, usegmt=True) if expires else None,
+        max_age=None if max_age is None else int(max_age),
+        secure=value("secure") or None,
+        httponly=value("http_only") or None,
+        samesite=reach,
+    )
 
 
 @web.middleware

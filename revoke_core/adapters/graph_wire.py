@@ -20,6 +20,7 @@ from revoke_core.domain.verdicts import Delivery
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import httpx
     from msgraph.graph_service_client import GraphServiceClient
 
     from revoke_core.adapters.identity import GraphIdentity
@@ -51,6 +52,7 @@ class GraphWire:
         self._identity = identity
         self._clock = clock
         self._client: GraphServiceClient | None = None
+        self._transport: httpx.AsyncHTTPTransport | None = None
         self._offset = timedelta(0)
 
     def time(self) -> datetime:
@@ -78,10 +80,10 @@ class GraphWire:
         return f"{path}?{given.query}" if path != given.path else None
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await self._client.request_adapter._http_client.aclose()  # type: ignore[attr-defined]  # noqa: SLF001 -- the SDK has no close of its own
-            self._client = None
+        """Close the connections; closing the SDK's own client would not reach them."""
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = self._client = None
 
     async def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
         import httpx  # noqa: PLC0415 -- comes with the SDK, needed only here
@@ -143,10 +145,11 @@ class GraphWire:
             authentication = AzureIdentityAuthenticationProvider(
                 self._identity, scopes=["https://graph.microsoft.com/.default"], allowed_hosts=[own.hostname or ""]
             )
+            self._transport = httpx.AsyncHTTPTransport(http2=True, trust_env=False)
             timeout = httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
             http = GraphClientFactory.create_with_custom_middleware(
                 [GraphTelemetryHandler()],
-                client=httpx.AsyncClient(timeout=timeout, http2=True, follow_redirects=False, trust_env=False),
+                client=httpx.AsyncClient(transport=self._transport, timeout=timeout, follow_redirects=False),
             )
             adapter = GraphRequestAdapter(authentication, http)
             adapter.base_url = f"{self._endpoint}/v1.0"

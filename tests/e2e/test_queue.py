@@ -96,7 +96,7 @@ async def test_an_idempotency_key_makes_two_messages_one_request(
 
     async def conflicts() -> list[dict[str, Any]]:
         entries = (await api.get("revocations?status=failed&pageSize=1000")).json["value"]
-        return [entry for entry in entries if entry["error"]["code"] == "idempotencyConflict"] if entries else []
+        return [entry for entry in entries if entry.get("error", {}).get("code") == "idempotencyConflict"]
 
     await until(conflicts, bool)
     assert len((await api.get(f"revocations?user={person['id']}")).json["value"]) == 1

@@ -1,0 +1,118 @@
+"""The host put together: what listens, polls and waits for an app, and how all of it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, web
+
+from local.host.connections import Connections
+from local.host.invoker import Invoker
+from local.host.outputs import QueueOutputs
+from local.host.queues import QueueListener
+from local.host.routes import Routes
+from local.host.timers import Timer
+from local.host.web import WebSide
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+    from local.host.keys import Keys
+    from local.host.options import HostOptions
+    from local.host.runtime import Runtime
+
+_LOG: Final = logging.getLogger("host")
+_KNOWN: Final = ("httpTrigger", "queueTrigger", "timerTrigger")
+_DRAIN_SECONDS: Final = 30.0
+_HEALTH_PAUSE: Final = 0.1
+
+
+class Service:
+    """One running app.
+
+    Args:
+        runtime: the loaded app.
+        options: ``host.json``.
+        keys: who may call.
+        environment: the app's settings.
+    """
+
+    def __init__(self, *, runtime: Runtime, options: HostOptions, keys: Keys, environment: Mapping[str, str]) -> None:
+        self._runtime = runtime
+        self._options = options
+        self._keys = keys
+        self._connections = Connections(environment=environment)
+        outputs = QueueOutputs(connections=self._connections, options=options, environment=environment)
+        invoker = Invoker(runtime=runtime, outputs=outputs, timeout=options.timeout)
+        self.routes = Routes(runtime.functions, prefix=options.route_prefix)
+        self.timers = [
+            Timer(function=function, invoker=invoker, environment=environment)
+            for function in runtime.functions
+            if function.kind == "timerTrigger"
+        ]
+        self.listeners = [
+            QueueListener(
+                function=function,
+                invoker=invoker,
+                options=options,
+                connections=self._connections,
+                environment=environment,
+            )
+            for function in runtime.functions
+            if function.kind == "queueTrigger"
+        ]
+        side = WebSide(invoker=invoker, routes=self.routes, keys=keys, timers=self.timers)
+        self._runner = web.AppRunner(
+            side.application(largest_body=options.largest_body), access_log=None, shutdown_timeout=_DRAIN_SECONDS
+        )
+        self._polls: list[asyncio.Task[None]] = []
+        for function in runtime.functions:
+            if function.kind not in _KNOWN:
+                _LOG.warning("Functions.%s is not run here: %s is not known", function.name, function.kind)
+
+    async def start(self, listener: socket.socket) -> None:
+        """Serve calls on a bound socket, poll the queues, wait for the timers."""
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+        self._polls = [asyncio.create_task(one.run()) for one in self.listeners]
+        for timer in self.timers:
+            timer.start()
+
+    async def healthy(self, root: str) -> None:
+        """Return once the app's health function answers 200; at once where it has none."""
+        path = "/".join(["", *filter(None, [self._options.route_prefix]), "health"])
+        if self.routes.match("GET", path) is None:
+            return
+        headers = {"x-functions-key": self._keys.function}
+        async with ClientSession(timeout=ClientTimeout(total=5), headers=headers) as session:
+            while True:
+                try:
+                    async with session.get(root + path) as answer:
+                        if answer.status == web.HTTPOk.status_code:
+                            return
+                except (ClientError, TimeoutError) as problem:
+                    _LOG.warning("the health function does not answer (%s)", type(problem).__name__)
+                await asyncio.sleep(_HEALTH_PAUSE)
+
+    async def stop(self) -> bool:
+        """Take nothing new and let what runs end, for 30 s at most; ``False`` when something had to be cut off."""
+        parts: list[QueueListener | Timer] = [*self.listeners, *self.timers]
+        for part in parts:
+            part.stop()
+        work = [
+            asyncio.create_task(self._runner.cleanup()),
+            *(asyncio.create_task(part.finish()) for part in parts),
+        ]
+        polls = self._polls
+        _, late = await asyncio.wait([*work, *polls], timeout=_DRAIN_SECONDS)
+        for task in late:
+            task.cancel()
+        for part in parts:
+            await part.abandon()
+        await self._connections.close()
+        if not late:
+            self._runtime.close()
+        return not late
