@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
@@ -14,7 +14,7 @@ from revoke_core.domain.verdicts import Answer, Delivery, Effect, Verdict, of_re
 from revoke_core.service.run_in_hand import target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from revoke_core.ports import Gates, Graph, Ledger
     from revoke_core.service.proving import Prover
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from revoke_core.service.waiting import Waiting
 
 LARGEST_SEND: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """The users of one round, marked as sent, and those who wait for a later one."""
+
+    token: TokenFacts
+    marked: list[UserRow]
+    waiting: list[UserRow]
 
 
 class Revoker:
@@ -34,17 +43,30 @@ class Revoker:
         self._waiting = waiting
         self._prover = prover
 
-    async def send(self, hand: RunInHand) -> None:
-        """Send up to 20 waiting users; only one when the token carries no permission that is known to suffice."""
+    async def prepared(self, rows: Iterable[UserRow]) -> Sending:
+        """Choose and mark up to 20 waiting users; only one when the token has no permission known to suffice.
+
+        The marks have to be written before the calls leave.
+        """
         token = await self._graph.token()
         if not token.may(REVOKE):
             await self._graph.token_missed_roles()
             token = await self._graph.token()
         size = LARGEST_SEND if token.may(REVOKE) else 1
-        waiting = [row for row in hand.open.values() if row.status is UserStatus.PENDING and row.sent_at is None]
+        waiting = [row for row in rows if row.status is UserStatus.PENDING and row.sent_at is None]
         sent_at = self._graph.time()
         marked = [replace(row, sent_at=sent_at, attempts=row.attempts + 1) for row in waiting[:size]]
-        await hand.write(marked)
+        return Sending(token=token, marked=marked, waiting=waiting[size:])
+
+    async def send(self, hand: RunInHand) -> None:
+        """One round: mark, write, send, judge."""
+        sending = await self.prepared(hand.open.values())
+        await hand.write(sending.marked)
+        await self.deliver(hand, sending)
+
+    async def deliver(self, hand: RunInHand, sending: Sending) -> None:
+        """Send what has been marked and written, and write what the answers mean."""
+        token, marked = sending.token, sending.marked
         answers = await self._graph.revoke([target(row) for row in marked])
         verdicts = await self._verdicts(answers, token)
         results = [
@@ -61,7 +83,7 @@ class Revoker:
         changes = await self._waiting.after(hand, "write", verdicts)
         stopped = [verdict.problem for verdict in verdicts if _stops_all(verdict, token)]
         if stopped:
-            results += [row.ended(UserStatus.FAILED, stopped[0]) for row in waiting[size:]]
+            results += [row.ended(UserStatus.FAILED, stopped[0]) for row in sending.waiting]
         fresh = [row for row in results if row.status is UserStatus.REVOKED]
         if not (fresh and hand.run.proving) or await self._gates.closed_until("read"):
             await hand.write(results, **changes)

@@ -188,11 +188,16 @@ class Submitter:
         """
 
         async def work() -> RequestRecord:
-            done = await self._worker.carry_out(
-                record, submission.request, None, until=until, patience=IN_CALL_PATIENCE, lookup=await lookup
+            known = await lookup
+            return await self._worker.carry_out(
+                record,
+                submission.request,
+                None,
+                until=until,
+                patience=IN_CALL_PATIENCE,
+                lookup=known,
+                receipt=receipt,
             )
-            await self._queue.withdraw(receipt)
-            return done
 
         task = asyncio.create_task(work())
         self._working.add(task)

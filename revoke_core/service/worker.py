@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.errors import LeaseLost, TokenUnavailable
-from revoke_core.domain.results import RequestRecord, RequestStatus, UserStatus, final_word
+from revoke_core.domain.results import RequestRecord, RequestStatus, UserRow, UserStatus, final_word
 from revoke_core.domain.schedules import LEASE, LIFETIME
 from revoke_core.ports import Run
-from revoke_core.service.planning import Lookup, Plan, unplanned
+from revoke_core.service.planning import Lookup, unplanned
 from revoke_core.service.run_in_hand import RunInHand
 from revoke_core.service.waiting import TRANSIENT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.ports import Clock, Gates, Ledger, StatusLog, UserIndex, WorkQueue
     from revoke_core.service.planning import Planner
@@ -98,14 +100,18 @@ class Worker:
         until: datetime,
         patience: timedelta,
         lookup: Lookup | None = None,
+        receipt: str | None = None,
     ) -> RequestRecord:
-        """Work until the last word, or until the next step lies further away than ``patience`` or after ``until``."""
+        """Work until the last word, or until the next step lies further away than ``patience`` or after ``until``.
+
+        ``receipt`` is of the message that was sent for the case that this worker dies.
+        """
         hand = hand or self._fresh(record)
         try:
             wake = await self._steps(record, request, hand, until=until, patience=patience, lookup=lookup)
             if wake is None:
-                return await self._finished(record, hand)
-            return await self._released(record, hand, wake)
+                return await self._finished(record, hand, receipt)
+            return await self._released(record, hand, wake, receipt)
         except LeaseLost:
             logs.event("lease_lost", requestId=record.id)
             return await self._log.get(record.id) or record
@@ -150,7 +156,7 @@ class Worker:
         read_gate = await self._gates.closed_until("read") if reads else None
         next_read = max(reads, read_gate) if reads and read_gate else reads
         moments = [next_read] if next_read else []
-        if self._unsent(hand):
+        if self._has_unsent(hand.open.values()):
             moments.append(await self._gates.closed_until("write") or self._clock.now())
         first = min(moments, default=self._clock.now())
         return first if first > self._clock.now() else None
@@ -161,7 +167,7 @@ class Worker:
         try:
             if not hand.run.planned:
                 await self._plan(record, request, hand, lookup)
-            elif self._unsent(hand) and not await self._gates.closed_until("write"):
+            elif self._has_unsent(hand.open.values()) and not await self._gates.closed_until("write"):
                 await self._revoker.send(hand)
             elif due := self._prover.due(hand):
                 await self._prover.apply(hand, due, await self._prover.read(due))
@@ -173,15 +179,24 @@ class Worker:
         self, record: RequestRecord, request: RevocationRequest, hand: RunInHand, lookup: Lookup | None
     ) -> None:
         plan = await self._planner.plan(request, lookup or await self._planner.lookup(request))
-        if isinstance(plan, Plan):
-            changes = {"counts": plan.counts, "excluded": plan.excluded, "warnings": plan.warnings}
-            await asyncio.gather(
-                hand.plan(plan.rows, proving=plan.proving, cause=None, failures=0, **changes),
-                self._index.add(record.id, plan.rows),
-            )
-            hand.run = replace(hand.run, indexed=True)
-        elif plan.obstacle:
-            await hand.write(**await self._waiting.obstacle(hand, "read", plan.obstacle, plan.pause))
+        if isinstance(plan, Lookup):
+            problem = plan.obstacle or problems.GRAPH_UNAVAILABLE
+            await hand.write(**await self._waiting.obstacle(hand, "read", problem, plan.pause))
+            return
+        rows, sending = plan.rows, None
+        if self._has_unsent(rows) and not await self._gates.closed_until("write"):
+            # The first marks go with the plan: one write less before the first call leaves.
+            sending = await self._revoker.prepared(rows)
+            marked = {row.position: row for row in sending.marked}
+            rows = [marked.get(row.position, row) for row in rows]
+        changes = {"counts": plan.counts, "excluded": plan.excluded, "warnings": plan.warnings}
+        await asyncio.gather(
+            hand.plan(rows, proving=plan.proving, cause=None, failures=0, **changes),
+            self._index.add(record.id, rows),
+        )
+        hand.run = replace(hand.run, indexed=True)
+        if sending:
+            await self._revoker.deliver(hand, sending)
 
     async def _expire(self, request: RevocationRequest, hand: RunInHand) -> None:
         """Nothing older than a day ever revokes: what is open ends with the last cause."""
@@ -197,7 +212,7 @@ class Worker:
         ]
         await hand.write(ended)
 
-    async def _finished(self, record: RequestRecord, hand: RunInHand) -> RequestRecord:
+    async def _finished(self, record: RequestRecord, hand: RunInHand, receipt: str | None) -> RequestRecord:
         """Write the request's last word, then tidy up; each step may be repeated after a crash."""
         run = hand.run
         status = final_word(run.counts, excluded=run.excluded, dry_run=record.dry_run)
@@ -212,11 +227,12 @@ class Worker:
         )
         await self._log.update(final)
         logs.event("request_finished", requestId=record.id, status=status.value, total=run.counts.total)
-        await self._log.drop_run(record.id)
-        await self._ledger.close(record.id)
+        await asyncio.gather(self._log.drop_run(record.id), self._ledger.close(record.id), self._withdrawn(receipt))
         return final
 
-    async def _released(self, record: RequestRecord, hand: RunInHand, wake: datetime) -> RequestRecord:
+    async def _released(
+        self, record: RequestRecord, hand: RunInHand, wake: datetime, receipt: str | None
+    ) -> RequestRecord:
         """Hand the rest to the queue side: let go first, or whoever gets the message finds the lease held.
 
         Should the message never be sent, the timer finds the request past its time.
@@ -227,11 +243,15 @@ class Worker:
         transient = TRANSIENT.get(hand.run.cause or "")
         warnings = (*hand.run.warnings, f"{transient.message} {transient.hint}") if transient else hand.run.warnings
         running = replace(record, status=RequestStatus.RUNNING, counts=hand.run.counts, warnings=warnings)
-        await self._log.update(running)
+        await asyncio.gather(self._log.update(running), self._withdrawn(receipt))
         logs.event(
             "request_waits", requestId=record.id, cause=hand.run.cause, seconds=round((wake - now).total_seconds(), 1)
         )
         return running
+
+    async def _withdrawn(self, receipt: str | None) -> None:
+        if receipt:
+            await self._queue.withdraw(receipt)
 
     async def _taken(self, record: RequestRecord, run: Run | None) -> RunInHand:
         """Take the lease; a request that was never started gets its run row with the first write."""
@@ -254,5 +274,5 @@ class Worker:
         return RunInHand(run=run, rows=[], log=self._log, clock=self._clock)
 
     @staticmethod
-    def _unsent(hand: RunInHand) -> bool:
-        return any(row.status is UserStatus.PENDING and row.sent_at is None for row in hand.open.values())
+    def _has_unsent(rows: Iterable[UserRow]) -> bool:
+        return any(row.status is UserStatus.PENDING and row.sent_at is None for row in rows)
