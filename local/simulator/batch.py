@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from local.simulator.errors import GraphError, bad_request
 from local.simulator.exchange import Answer, Call, Mishap, is_success
-from local.simulator.operations import new_request_id
 
 LARGEST: Final = 20
 _FAILED_DEPENDENCY: Final = {"error": {"code": "FailedDependency", "message": "A dependency of the request failed."}}
@@ -74,7 +73,6 @@ def _call(item: dict[str, Any], outer: Call) -> Call:
         method=item["method"].upper(),
         target="/" + item["url"].lstrip("/"),
         headers={str(name).lower(): str(value) for name, value in (item.get("headers") or {}).items()},
-        request_id=new_request_id(),
         via="batch",
         params={},
     )

@@ -33,7 +33,7 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
             raise web.HTTPNotFound
         content = await _object(request)
         user.is_admin = bool(content.pop("isAdmin", user.is_admin))
-        user.properties |= content
+        tenant.directory.change(user, content)
         return web.json_response(user.shown(tenant.clock.now(), 0) | {"isAdmin": user.is_admin})
 
     async def remove_user(request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.simulator.clock import Clock, stamp
+from local.simulator.clock import Clock, seconds_of, stamp
 
 NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 CREATED_AT = 1_756_684_800.0
@@ -92,6 +92,17 @@ class Directory:
         self.users[user.id] = user
         self._by_upn[upn.lower()] = user.id
         return user
+
+    def change(self, user: User, content: dict[str, Any]) -> None:
+        """Change properties; a renamed user is found under its new name only, and the cut-off can be set."""
+        content = dict(content)
+        moved = content.pop("signInSessionsValidFromDateTime", None)
+        if isinstance(moved, str):
+            user.valid_from = seconds_of(moved)
+            user.moves.append((self.clock.now(), user.valid_from))
+        self._by_upn.pop(user.upn.lower(), None)
+        user.properties |= content
+        self._by_upn[user.upn.lower()] = user.id
 
     def find(self, key: str) -> User | None:
         """The user an id or UPN names."""

@@ -18,6 +18,7 @@ from local.simulator.settings import Settings
 _COSTS: Final = {"users": 2, "members": 3, "transitiveMembers": 5, "user": 1, "revoke": 1}
 _TOLD_FROM: Final = 0.8
 _THROTTLED: Final = 429
+_UNAUTHORIZED: Final = 401
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,12 +63,27 @@ class Gateway:
             answer = self._scripted(call, action)
             if call.route and call.route.name == "revoke":
                 self.operations.note(call, call.route.key, answer.status, effective=False)
-            if answer.status == _THROTTLED and (pause := _seconds(answer.headers.get("Retry-After"))) is not None:
-                self.gatekeeper.sent_away(call.kind, pause)
+            self.note_sent_away(call.kind, answer)
         else:
             answer = self._served(call)
         answer.mishap = mishap
         return answer
+
+    def note_sent_away(self, kind: str, answer: Answer) -> None:
+        """Remember a scripted 429, so that who comes back early is booked."""
+        pause = _seconds(answer.headers.get("Retry-After")) if answer.status == _THROTTLED else None
+        if pause is not None:
+            self.gatekeeper.sent_away(kind, pause)
+
+    def note_refused_token(self, call: Call, refusal: GraphError) -> None:
+        """A revoke that was refused for its token was answered, too."""
+        if refusal.status == _UNAUTHORIZED and call.method == "POST":
+            try:
+                route = resolve(call, dollar_upn=self.settings.dollar_upn)
+            except GraphError:
+                return
+            if route.name == "revoke":
+                self.operations.note(call, route.key, refusal.status, effective=False)
 
     def _scripted(self, call: Call, action: dict[str, Any]) -> Answer:
         if "redirect" in action:
@@ -105,7 +121,8 @@ class Gateway:
             return until - now
         if (wait := self.units.take(self._cost(call))) is not None:
             return wait / self.clock.scale
-        if call.kind == "write" and (wait := self.writes.take()) is not None:
+        # Field reports have it that a refused call costs nothing, so what will be refused is not counted.
+        if call.kind == "write" and self.operations.allows(call) and (wait := self.writes.take()) is not None:
             return wait / self.clock.scale
         return None
 

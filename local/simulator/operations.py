@@ -82,6 +82,11 @@ class Operations:
                 _need(call, READ_AUDITS)
                 return self.audits.read(call)
 
+    def allows(self, call: Call) -> bool:
+        """Whether the token's roles let a revoke through; without them it is refused before it is counted."""
+        accepted = {"User.RevokeSessions.All"} if self.settings.strict_revoke_permission else REVOKE
+        return bool(call.held_roles() & accepted)
+
     def note(self, call: Call, key: str, status: int, *, effective: bool) -> None:
         """Enter an answered revoke call into the log."""
         user = self.directory.find(key)
@@ -97,8 +102,7 @@ class Operations:
         )
 
     def _revoke(self, call: Call, key: str) -> Answer:
-        accepted = {"User.RevokeSessions.All"} if self.settings.strict_revoke_permission else REVOKE
-        if not call.held_roles() & accepted:
+        if not self.allows(call):
             raise self._revoke_denied()
         user = self._find(key)
         if user.is_admin and self.settings.admin_targets == "refuse":

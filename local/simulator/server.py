@@ -71,6 +71,7 @@ class Server:
             is_batch = call.target.partition("?")[0] == "/$batch"
             answer = self._batch(call) if is_batch else self._single(call)
         except GraphError as refusal:
+            self._tenant.gateway.note_refused_token(call, refusal)
             answer = self._tenant.gateway._refused(call, refusal)  # noqa: SLF001 -- the gateway writes all error bodies
         return await self._sent(request, call, answer)
 
@@ -100,6 +101,7 @@ class Server:
         if action and (action.get("drop") == "before" or {"status", "raw", "redirect"} & set(action)):
             scripted = gateway._scripted(call, action)  # noqa: SLF001 -- as above
             scripted.mishap = mishap_of(action)
+            gateway.note_sent_away("write" if writes else "read", scripted)
             return scripted
         responses, mishap = answered(items, call, gateway.answer, seed=self._tenant.settings.shuffle_seed)
         if action:
