@@ -1,0 +1,88 @@
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from revoke_core.adapters.clock import SystemClock
+from revoke_core.adapters.graph_batch import composed, taken_apart
+from revoke_core.adapters.graph_paths import revoke_path
+from revoke_core.adapters.graph_wire import GraphWire, Reply
+from revoke_core.adapters.identity import GraphIdentity, token_facts
+from revoke_core.domain.identifiers import parse_user
+from revoke_core.domain.verdicts import Delivery
+
+NOW = datetime(2026, 9, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("adele@contoso.com", "/users/adele@contoso.com"),
+        ("8F5D1C2E-0000-4000-8000-00000000ABCD", "/users/8f5d1c2e-0000-4000-8000-00000000abcd"),
+        ("x_y.com#EXT#@contoso.com", "/users/x_y.com%23EXT%23@contoso.com"),
+        ("conor.o'neil@contoso.com", "/users/conor.o%27neil@contoso.com"),
+        ("$o'neil@contoso.com", "/users('$o''neil@contoso.com')"),
+    ],
+)
+def test_a_users_name_becomes_a_safe_path(name: str, path: str) -> None:
+    """Hash signs are encoded, a leading dollar takes the key form, apostrophes are doubled only there."""
+    user = parse_user(name)
+    assert user is not None
+    assert revoke_path(user) == f"{path}/revokeSignInSessions"
+
+
+def test_every_write_of_a_batch_carries_a_type_and_a_body() -> None:
+    """Without them Graph refuses the whole batch."""
+    (item,) = json.loads(composed("POST", ["/users/x/revokeSignInSessions"]))["requests"]
+    assert (item["headers"], item["body"]) == ({"Content-Type": "application/json"}, {})
+
+
+def batch_reply(content: Any, status: int = 200) -> Reply:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return Reply(delivery=Delivery.ANSWERED, status=status, headers={"request-id": "r"}, body=body)
+
+
+def test_items_are_told_apart_by_id_and_what_is_missing_or_doubled_is_lost() -> None:
+    """An envelope of 200 says nothing about its items."""
+    responses = [
+        {"id": "2", "status": 429, "headers": {"Retry-After": "7"}},
+        {"id": "0", "status": "200", "body": {"value": True}},
+        {"id": "3", "status": 200},
+        {"id": "3", "status": 200},
+        {"id": "9", "status": 200},
+    ]
+    answers = taken_apart(batch_reply({"responses": responses}), 5, NOW)
+    assert [answer.delivery for answer in answers] == ["answered", "lost", "answered", "lost", "lost"]
+    assert [answers[0].status, answers[2].status] == [200, 429]
+    assert answers[2].retry_after is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"responses": 5}', b'{"responses": [5]}'])
+def test_an_unreadable_success_is_lost_for_every_item(content: bytes) -> None:
+    """The calls may have been carried out: they are settled by reading."""
+    assert {answer.delivery for answer in taken_apart(batch_reply(content), 2, NOW)} == {Delivery.LOST}
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_failed_envelope_speaks_for_every_item(status: int) -> None:
+    """None of them was answered by itself."""
+    assert {answer.status for answer in taken_apart(batch_reply(b"<html>", status), 3, NOW)} == {status}
+
+
+def test_next_links_are_followed_on_the_configured_host_only() -> None:
+    """The token goes nowhere else."""
+    clock = SystemClock()
+    identity = GraphIdentity(client_id=None, resource="https://graph.microsoft.com", clock=clock)
+    wire = GraphWire(endpoint="https://graph.microsoft.com", identity=identity, clock=clock)
+    assert wire.relative("https://graph.microsoft.com/v1.0/groups/x?$skiptoken=1") == "/groups/x?$skiptoken=1"
+    for link in ("https://evil.example/v1.0/x", "http://graph.microsoft.com/v1.0/x", "https://graph.microsoft.com/x"):
+        assert wire.relative(link) is None
+
+
+@pytest.mark.parametrize("token", ["", "opaque", "a.b.c", "a.W10.c", "a.e30"])
+def test_an_unreadable_token_yields_no_false_facts(token: str) -> None:
+    """Unknown roles are unknown, not absent; only a readable token can say that it carries none."""
+    facts = token_facts(token)
+    assert facts.roles in (None, frozenset())
+    assert facts.roles is None or token.startswith("a.e30")
