@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.permissions import TokenFacts
     from revoke_core.domain.request import RevocationRequest
-    from revoke_core.domain.results import Counts, Problem, RequestRecord, UserRow, UserStatus
+    from revoke_core.domain.results import Counts, Problem, RequestedBy, RequestRecord, UserRow, UserStatus
     from revoke_core.domain.verdicts import Answer
 
 GateKind = Literal["read", "write"]
@@ -101,9 +101,15 @@ class StatusLog(Protocol):
         """Write the parts of a request's row that change: status, counts, warnings, error, end."""
 
     async def page(
-        self, *, status: str | None, since: datetime | None, size: int, token: str | None
+        self,
+        *,
+        status: str | None,
+        since: datetime | None,
+        size: int,
+        token: str | None,
+        requested_by: RequestedBy | None = None,
     ) -> Page[RequestRecord]:
-        """Requests, newest first."""
+        """Requests, newest first: everybody's or one caller's; a page may be short."""
 
     async def run(self, request_id: str) -> Run | None:
         """The request's run row while there is one."""

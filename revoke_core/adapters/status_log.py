@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from revoke_core.domain.request import RevocationRequest
-    from revoke_core.domain.results import RequestRecord, UserRow, UserStatus
+    from revoke_core.domain.results import RequestedBy, RequestRecord, UserRow, UserStatus
 
 ROWS_PER_WRITE: Final = 99
 # One binary property holds 64 KiB and one entity 1 MiB.
@@ -93,7 +93,13 @@ class TableStatusLog:
             await self._storage.table(REQUESTS_TABLE).update_entity(record_entity(record), mode=UpdateMode.MERGE)
 
     async def page(
-        self, *, status: str | None, since: datetime | None, size: int, token: str | None
+        self,
+        *,
+        status: str | None,
+        since: datetime | None,
+        size: int,
+        token: str | None,
+        requested_by: RequestedBy | None = None,
     ) -> Page[RequestRecord]:
         """Requests, newest first: keys hold inverted time, and a table is read in key order."""
         clauses: list[str] = []
@@ -101,6 +107,9 @@ class TableStatusLog:
         if status:
             clauses.append("Status eq @status")
             values["status"] = status
+        if requested_by:
+            clauses.append("RequestedByKind eq @kind and RequestedById eq @caller")
+            values |= {"kind": requested_by.kind, "caller": requested_by.id or ""}
         if since:
             clauses.append("PartitionKey le @partition and RowKey lt @row")
             oldest = inverted_time(since)
@@ -209,7 +218,17 @@ def _record_columns() -> list[str]:
     counts = [f"Counts{item.name.capitalize()}" for item in dataclasses.fields(Counts)]
     return [
         *("PartitionKey", "RowKey", "Status", "Source", "RequestedByKind", "RequestedById", "RequestedByName"),
-        *("RequestedByClaim", "RequestedAt", "CompletedAt", "Reason", "DryRun", "Verify", "Warnings", "MessageText"),
+        *(
+            "RequestedByAppId",
+            "RequestedByClaim",
+            "RequestedAt",
+            "CompletedAt",
+            "Reason",
+            "DryRun",
+            "Verify",
+            "Warnings",
+            "MessageText",
+        ),
         *("CorrelationClientRequestId", "CorrelationWorkflowRunId", "CorrelationWorkflowName"),
         *("CorrelationTraceparent", "ErrorCode", "ErrorMessage", "ErrorHint", "ErrorErrors", *counts),
     ]

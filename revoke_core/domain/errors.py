@@ -8,6 +8,7 @@ RevokerError
 │   ├── IdempotencyConflict 409, the key is taken by another body
 │   ├── NotFound            404
 │   ├── AccessDenied        401 or 403
+│   │   └── CallerUnknown   401 with a challenge
 │   └── Unavailable         503 with Retry-After: something the app needs does not answer
 ├── LeaseLost               another worker owns the request now: stop, write nothing
 ├── SettingsError           the app is configured wrongly: it does not start
@@ -19,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LISTED_FAULTS = 100
+NO_SUCH_REQUEST = "There is no such request. Check the id, and whether it is older than the retention time."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Refused(RevokerError):
     status = 400
     title = "Refused"
     kind = "refused"
+    challenge: str | None = None
 
     def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
         super().__init__(detail)
@@ -93,6 +96,12 @@ class AccessDenied(Refused):
     def __init__(self, detail: str, *, status: int = 401) -> None:
         super().__init__(detail)
         self.status = status
+
+
+class CallerUnknown(AccessDenied):
+    """Nobody can tell who calls; ``challenge`` says what would (``WWW-Authenticate``, RFC 6750)."""
+
+    challenge = "Bearer"
 
 
 class Unavailable(Refused):

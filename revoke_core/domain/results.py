@@ -112,17 +112,25 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedBy:
-    """Who asked: ``kind`` is key, entra, queue or local; ``claim`` marks what a sender says of itself."""
+    """Who asked: ``kind`` is key, entra, queue or local; ``claim`` marks what a sender says of itself.
+
+    ``app_id`` is the client an Entra caller used; an application on its own has it too, and no name.
+    """
 
     kind: str
     id: str | None = None
     name: str | None = None
+    app_id: str | None = None
     claim: bool = False
 
     @property
     def scope(self) -> str:
         """The caller as far as idempotency keys are concerned; all queue senders share one scope."""
         return "queue" if self.kind == "queue" else f"{self.kind}:{self.id}"
+
+    def is_same_caller(self, other: RequestedBy) -> bool:
+        """Whether both are one known caller; names may change, and callers without an id are nobody's equal."""
+        return self.id is not None and (self.kind, self.id) == (other.kind, other.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

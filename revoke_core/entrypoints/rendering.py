@@ -99,6 +99,7 @@ def _cell(value: Any) -> str:
 
 def _requested_by(caller: RequestedBy) -> dict[str, Any]:
     content: dict[str, Any] = {"kind": caller.kind, "id": caller.id, "name": caller.name}
+    content |= {"appId": caller.app_id} if caller.app_id else {}
     return content | ({"claim": True} if caller.claim else {})
 
 
