@@ -13,7 +13,9 @@ from revoke_core.entrypoints.http_words import HttpAnswer, HttpCall
 # Wrong settings stop the app here, at its start, with a message that names each of them.
 core()
 
-app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+# With Entra authentication the host asks for no key: App Service names the caller, and the core answers 401 and 403.
+ENTRA = core().entra_authentication
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if ENTRA else func.AuthLevel.FUNCTION)
 STORAGE = "AzureWebJobsStorage"
 
 
@@ -21,6 +23,15 @@ STORAGE = "AzureWebJobsStorage"
 async def submit(req: func.HttpRequest) -> func.HttpResponse:
     """Submit a request."""
     return _response(await core().http.submit(_call(req)))
+
+
+# A key is nobody in particular: without Entra authentication the route does not exist.
+if ENTRA:
+
+    @app.route("me/revocations", methods=["POST"])
+    async def submit_own(req: func.HttpRequest) -> func.HttpResponse:
+        """Submit a request for the caller's own sessions."""
+        return _response(await core().http.submit_own(_call(req)))
 
 
 @app.route("revocations", methods=["GET"])

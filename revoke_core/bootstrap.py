@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ from revoke_core.adapters.storage import Storage
 from revoke_core.adapters.user_index import TableUserIndex
 from revoke_core.adapters.work_queue import StorageWorkQueue
 from revoke_core.domain.request import Limits
+from revoke_core.entrypoints.callers import Callers
 from revoke_core.entrypoints.http_door import HttpDoor
 from revoke_core.entrypoints.links import Links
 from revoke_core.entrypoints.queue_door import QueueDoor
@@ -48,6 +50,7 @@ class App:
     sweeper: Sweeper
     wire: GraphWire
     identity: GraphIdentity
+    entra_authentication: bool
 
     async def close(self) -> None:
         """Close every connection; a process that ends needs none of this, a test does."""
@@ -87,6 +90,8 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     )
     submitter = Submitter(log=log, ledger=ledger, queue=queue, planner=planner, worker=worker, clock=clock)
     limits = Limits(max_users=settings.max_users, require_reason=settings.require_reason)
+    if settings.entra_authentication and not settings.authentication_in_front:
+        logs.event("entra_authentication_not_in_front", level=logging.WARNING)
     needs_groups = settings.protected_group is not None
     return App(
         storage=storage,
@@ -96,6 +101,9 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
             readiness=ReadinessCheck(graph=graph, ledger=ledger, queue=queue, needs_groups=needs_groups),
             links=Links(base_url=settings.public_base_url, ledger=ledger, clock=clock),
             ledger=ledger,
+            callers=Callers(
+                entra=settings.entra_authentication, guarded=settings.authentication_in_front, ledger=ledger
+            ),
             clock=clock,
             limits=limits,
             in_call_limit=settings.in_call_limit,
@@ -107,6 +115,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         sweeper=Sweeper(log=log, ledger=ledger, queue=queue, clock=clock),
         wire=wire,
         identity=identity,
+        entra_authentication=settings.entra_authentication,
     )
 
 

@@ -55,6 +55,8 @@ class Settings:
     revoking_paused: bool
     public_base_url: str
     in_call_limit: timedelta
+    entra_authentication: bool
+    authentication_in_front: bool
 
 
 SETTING_NAMES: Final = (
@@ -74,6 +76,8 @@ SETTING_NAMES: Final = (
     "PUBLIC_BASE_URL",
     "WEBSITE_HOSTNAME",
     "IN_CALL_SECONDS",
+    "ENTRA_AUTHENTICATION",
+    "WEBSITE_AUTH_ENABLED",
 )
 DEFAULTS: Final[Mapping[str, str]] = {
     "GRAPH_ENDPOINT": GRAPH_CLOUDS[0],
@@ -85,6 +89,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "REVOKING_PAUSED": "false",
     "WEBSITE_HOSTNAME": "localhost:7071",
     "IN_CALL_SECONDS": "20",
+    "ENTRA_AUTHENTICATION": "false",
 }
 
 
@@ -110,6 +115,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         revoking_paused=reader.flag("REVOKING_PAUSED"),
         public_base_url=reader.public_base_url(),
         in_call_limit=timedelta(seconds=reader.number("IN_CALL_SECONDS", 1, 100)),
+        entra_authentication=reader.flag("ENTRA_AUTHENTICATION"),
+        # The platform's word, not the operator's: anything but its "true" is a no, and never stops the app.
+        authentication_in_front=(reader.text("WEBSITE_AUTH_ENABLED") or "").lower() == "true",
     )
     if reader.faults:
         raise SettingsError("The app's settings need correcting: " + "; ".join(reader.faults) + ".")

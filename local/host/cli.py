@@ -68,6 +68,9 @@ async def _run(options: argparse.Namespace, listener: socket.socket, out: TextIO
         use_local_settings(folder, os.environ)
         # The app builds its links from the platform's name for it, which is known before it is imported.
         os.environ.setdefault("WEBSITE_HOSTNAME", place)
+        # Callers on this machine may play App Service authentication; nobody else is believed.
+        if address in ("127.0.0.1", "localhost", "::1"):
+            os.environ.setdefault("WEBSITE_AUTH_ENABLED", "true")
         os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
         os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
         keys = Keys(

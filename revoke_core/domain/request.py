@@ -16,6 +16,7 @@ LONGEST_NAME: Final = 200
 LONGEST_KEY: Final = 255
 
 BODY_FIELDS: Final = ("user", "users", "groups", "filter", "exclude", "reason", "expectedUsers", "dryRun", "verify")
+OWN_FIELDS: Final = ("reason",)
 QUEUE_FIELDS: Final = ("idempotencyKey", "requestedBy")
 _NOT_YET: Final = ("groups", "filter")
 
@@ -120,6 +121,21 @@ def parse_request(value: Any, limits: Limits, *, allowed: tuple[str, ...] = BODY
             f"The request names {len(users)} users and at most {limits.max_users} are allowed (MAX_USERS). "
             "Send several requests, or have an operator raise the limit."
         )
+    return request
+
+
+def parse_own_request(value: Any, user_id: str, limits: Limits) -> RevocationRequest:
+    """As ``parse_request`` for a caller's own sessions: who is meant is known, and only a reason can be given."""
+    if not isinstance(value, dict):
+        raise InvalidRequest([Fault("", "must be a JSON object")])
+    reader = _Reader({name: member for name, member in value.items() if member is not None})
+    reader.refuse_unknown(OWN_FIELDS)
+    try:
+        request = parse_request({"user": user_id, "reason": value.get("reason")}, limits)
+    except InvalidRequest as problem:
+        raise InvalidRequest(reader.faults + problem.faults) from None
+    if reader.faults:
+        raise InvalidRequest(reader.faults)
     return request
 
 

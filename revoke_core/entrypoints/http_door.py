@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core import logs
 from revoke_core.domain import signing
+from revoke_core.domain.access import Action
 from revoke_core.domain.errors import AccessDenied, InvalidRequest, Refused, Unavailable
 from revoke_core.domain.identifiers import USER_FORM, is_request_id, parse_user
-from revoke_core.domain.request import Limits, parse_request, read_json
-from revoke_core.domain.results import Correlation, RequestedBy, RequestStatus, UserStatus
+from revoke_core.domain.request import Limits, parse_own_request, parse_request, read_json
+from revoke_core.domain.results import Correlation, RequestStatus, UserStatus
 from revoke_core.entrypoints import rendering
 from revoke_core.entrypoints.http_words import (
     HttpAnswer,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from datetime import timedelta
 
+    from revoke_core.domain.access import Caller
+    from revoke_core.domain.request import RevocationRequest
+    from revoke_core.entrypoints.callers import Callers
     from revoke_core.entrypoints.links import Links
     from revoke_core.ports import Clock, Ledger, Page
     from revoke_core.service.readiness import ReadinessCheck
@@ -70,6 +74,7 @@ class HttpDoor:
         readiness: ReadinessCheck,
         links: Links,
         ledger: Ledger,
+        callers: Callers,
         clock: Clock,
         limits: Limits,
         in_call_limit: timedelta,
@@ -81,6 +86,7 @@ class HttpDoor:
         self._readiness = readiness
         self._links = links
         self._ledger = ledger
+        self._callers = callers
         self._clock = clock
         self._limits = limits
         self._in_call_limit = in_call_limit
@@ -88,14 +94,26 @@ class HttpDoor:
     @_answering
     async def submit(self, call: HttpCall) -> HttpAnswer:
         """``POST /revocations``: 200 with the last word, or 202 while it runs."""
+        caller = self._callers.admitted_to_change(call)
+        caller.demand(Action.SUBMIT)
+        return await self._submitted(call, caller, parse_request(read_json(call.body), self._limits))
+
+    @_answering
+    async def submit_own(self, call: HttpCall) -> HttpAnswer:
+        """``POST /me/revocations``: the caller's own sessions; the body may be left out."""
+        caller = self._callers.admitted_to_change(call)
+        user_id = caller.demand_user()
+        content = read_json(call.body) if call.body.strip() else {}
+        return await self._submitted(call, caller, parse_own_request(content, user_id, self._limits))
+
+    async def _submitted(self, call: HttpCall, caller: Caller, request: RevocationRequest) -> HttpAnswer:
         key = idempotency_key(call)
-        request = parse_request(read_json(call.body), self._limits)
         await self._ready()
         wanted = preference(call, self._in_call_limit)
         submission = Submission(
             request=request,
             source="http",
-            requested_by=await self._caller(call),
+            requested_by=await self._callers.identity(caller, call),
             correlation=_correlation(call),
             idempotency_key=key,
         )
@@ -104,10 +122,12 @@ class HttpDoor:
         return await self._status_answer(await self._reader.status_of(record), applied)
 
     @_answering
-    async def request(self, _call: HttpCall, request_id: str) -> HttpAnswer:
+    async def request(self, call: HttpCall, request_id: str) -> HttpAnswer:
         """``GET /revocations/{id}``: 202 while it runs, then 200."""
+        caller = self._callers.admitted(call)
         await self._ready()
-        return await self._status_answer(await self._reader.status(request_id.lower()))
+        record = caller.demand_on(Action.READ, await self._reader.find(request_id.lower()))
+        return await self._status_answer(await self._reader.status_of(record))
 
     @_answering
     async def operation(self, call: HttpCall, request_id: str) -> HttpAnswer:
@@ -122,16 +142,18 @@ class HttpDoor:
     @_answering
     async def users(self, call: HttpCall, request_id: str) -> HttpAnswer:
         """``GET /revocations/{id}/users``: one page, JSON or CSV."""
+        caller = self._callers.admitted(call)
         query = Query(call)
         status = query.choice("status", [status.value for status in UserStatus])
         form = query.choice("format", ["csv", "json"])
         size, token = query.page_size(), query.text("continuationToken")
         query.check()
         await self._ready()
+        record = caller.demand_on(Action.READ, await self._reader.find(request_id.lower()))
         page = await self._reader.users(
-            request_id.lower(), status=UserStatus(status) if status else None, size=size, token=token
+            record.id, status=UserStatus(status) if status else None, size=size, token=token
         )
-        link = self._next_link(f"revocations/{request_id.lower()}/users", call, page)
+        link = self._next_link(f"revocations/{record.id}/users", call, page)
         if form == "csv" or (form is None and "text/csv" in call.headers.get("accept", "")):
             headers = {"Cache-Control": "no-store"} | ({"Link": f'<{link}>; rel="next"'} if link else {})
             body = rendering.users_csv(page.items).encode()
@@ -141,7 +163,10 @@ class HttpDoor:
 
     @_answering
     async def requests(self, call: HttpCall) -> HttpAnswer:
-        """``GET /revocations``: all requests or one user's, newest first."""
+        """``GET /revocations``: all requests or one user's, newest first; a submitter's list holds its own."""
+        caller = self._callers.admitted(call)
+        caller.demand(Action.LIST)
+        by = caller.confined_to
         query = Query(call)
         status = query.choice("status", [status.value for status in RequestStatus])
         since, size, token = query.moment("since"), query.page_size(), query.text("continuationToken")
@@ -153,16 +178,17 @@ class HttpDoor:
         await self._ready()
         page: Page[Status]
         if user:
-            page = await self._reader.history(user, status=status, since=since, size=size, token=token)
+            page = await self._reader.history(user, status=status, since=since, size=size, token=token, requested_by=by)
         else:
-            page = await self._reader.requests(status=status, since=since, size=size, token=token)
+            page = await self._reader.requests(status=status, since=since, size=size, token=token, requested_by=by)
         entries = [rendering.resource(item.record, item.users if user else None, self._links) for item in page.items]
         link = self._next_link("revocations", call, page)
         return json_answer(200, {"value": entries} | ({"nextLink": link} if link else {}))
 
     @_answering
-    async def readiness(self, _call: HttpCall) -> HttpAnswer:
+    async def readiness(self, call: HttpCall) -> HttpAnswer:
         """``GET /readiness``: 200 when the app could revoke now, else 503 with what is missing."""
+        self._callers.admitted(call).demand(Action.READINESS)
         with suppress(Unavailable):
             await self._ready()
         found = await self._readiness.look()
@@ -197,14 +223,6 @@ class HttpDoor:
 
     def _next_link(self, path: str, call: HttpCall, page: Page[Any]) -> str | None:
         return self._links.next_page(path, call.query, page.token) if page.token else None
-
-    async def _caller(self, call: HttpCall) -> RequestedBy:
-        """A key caller is known by a keyed fingerprint: the platform does not tell which key was used."""
-        secret = call.headers.get("x-functions-key") or call.query.get("code")
-        if not secret:
-            return RequestedBy(kind="local")
-        key = await self._ledger.signing_key()
-        return RequestedBy(kind="key", id=signing.fingerprint(key, secret))
 
 
 def _correlation(call: HttpCall) -> Correlation:

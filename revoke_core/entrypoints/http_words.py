@@ -61,6 +61,7 @@ def problem_answer(problem: InvalidRequest | Refused) -> HttpAnswer:
         detail = "Nothing was done. Correct what errors names and send the request again."
         return _problem(400, "invalid-request", "Invalid request", detail, errors=problem.listed())
     headers = {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
+    headers |= {"WWW-Authenticate": problem.challenge} if problem.challenge else {}
     return _problem(problem.status, problem.kind, problem.title, problem.detail, headers)
 
 

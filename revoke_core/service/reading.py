@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from revoke_core.domain.errors import NotFound
+from revoke_core.domain.errors import NO_SUCH_REQUEST, NotFound
 from revoke_core.domain.identifiers import is_request_id
-from revoke_core.domain.results import RequestRecord, RequestStatus, UserRow, UserStatus
+from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
 from revoke_core.ports import Page
 from revoke_core.service.planning import unplanned
 
@@ -39,8 +39,14 @@ class Reader:
 
     async def status(self, request_id: str) -> Status:
         """One request and at most its first 100 users; ``NotFound`` for an id that is none of ours."""
-        record = await self._record(request_id)
+        record = await self.find(request_id)
+        if record is None:
+            raise NotFound(NO_SUCH_REQUEST)
         return await self.status_of(record)
+
+    async def find(self, request_id: str) -> RequestRecord | None:
+        """The request's row; ``None`` for an id that is none of ours."""
+        return await self._log.get(request_id) if is_request_id(request_id) else None
 
     async def status_of(self, record: RequestRecord) -> Status:
         """The same for a record that was just read or written."""
@@ -58,19 +64,31 @@ class Reader:
         return Status(record=record, users=users, next_at=run.next_at if run else None)
 
     async def users(self, request_id: str, *, status: UserStatus | None, size: int, token: str | None) -> Page[UserRow]:
-        """A page of one request's users."""
-        await self._record(request_id)
+        """A page of the users of a request that was found."""
         return await self._log.row_page(request_id, status=status, size=size, token=token)
 
     async def requests(
-        self, *, status: str | None, since: datetime | None, size: int, token: str | None
+        self,
+        *,
+        status: str | None,
+        since: datetime | None,
+        size: int,
+        token: str | None,
+        requested_by: RequestedBy | None = None,
     ) -> Page[Status]:
-        """A page of all requests, newest first, without their users."""
-        page = await self._log.page(status=status, since=since, size=size, token=token)
+        """A page of all requests, or of one caller's, newest first, without their users."""
+        page = await self._log.page(status=status, since=since, size=size, token=token, requested_by=requested_by)
         return Page(items=[Status(record=record, users=[]) for record in page.items], token=page.token)
 
     async def history(
-        self, user: UserRef, *, status: str | None, since: datetime | None, size: int, token: str | None
+        self,
+        user: UserRef,
+        *,
+        status: str | None,
+        since: datetime | None,
+        size: int,
+        token: str | None,
+        requested_by: RequestedBy | None = None,
     ) -> Page[Status]:
         """A page of the requests that touched a user, each with that user's row alone; a page may be short."""
         page = await self._index.find(user, size=size, token=token)
@@ -81,18 +99,13 @@ class Reader:
             if item
             and (status is None or item.record.status == status)
             and (since is None or item.record.requested_at >= since)
+            and (requested_by is None or requested_by.is_same_caller(item.record.requested_by))
         ]
         return Page(items=kept, token=page.token)
 
     async def _touched(self, request_id: str, position: int) -> Status | None:
         record, row = await asyncio.gather(self._log.get(request_id), self._log.row(request_id, position))
         return Status(record=record, users=[row]) if record and row else None
-
-    async def _record(self, request_id: str) -> RequestRecord:
-        record = await self._log.get(request_id) if is_request_id(request_id) else None
-        if record is None:
-            raise NotFound("There is no such request. Check the id, and whether it is older than the retention time.")
-        return record
 
 
 async def _nothing() -> None:

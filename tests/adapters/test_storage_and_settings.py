@@ -53,6 +53,7 @@ def test_every_wrong_setting_is_named_at_once_and_no_secret_is_quoted() -> None:
     wrong = {
         "MAX_USERS": "many",
         "REQUIRE_REASON": "maybe",
+        "ENTRA_AUTHENTICATION": "required",
         "GRAPH_ENDPOINT": "http://graph.example.com",
         "PROTECTED_USERS": "breakglass",
         "PROTECTED_GROUP": "admins",
