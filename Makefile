@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready local/azurite/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench clean
+.PHONY: help setup demo run test check bench package clean
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -46,5 +46,8 @@ check: $(READY) ## Format, lint, types.
 bench: $(READY) ## Measure the budgets as ratios, side by side in one run.
 	@$(BIN)/python -m local bench
 
+package: $(READY) ## Build dist/entra-session-revoker-VERSION.zip, the package that Azure runs.
+	@$(BIN)/python -m local package
+
 clean: ## Remove everything that was installed or produced.
-	rm -rf $(VENV) local/azurite/node_modules .local .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) local/azurite/node_modules dist .local .mypy_cache .ruff_cache .pytest_cache

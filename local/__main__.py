@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "up": ("local.up", "all three, staying up"),
     "demo": ("local.demo", "all three, the main job end to end, then the status log"),
     "bench": ("local.bench", "the budgets as ratios, measured side by side"),
+    "package": ("local.packaging.cli", "builds the zip that Azure runs"),
 }
 
 

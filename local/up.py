@@ -57,6 +57,7 @@ async def kit(
     ports: Ports | None = None,
     users: int = 200,
     data: Path | None = None,
+    app: Path | None = None,
     tenant_options: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
     on_line: Callable[[str, str], None] | None = None,
@@ -67,6 +68,7 @@ async def kit(
         ports: where to listen (default: free ports).
         users: bulk users in the tenant.
         data: folder to keep the storage in (default: in memory).
+        app: folder with the app to run (default: the project).
         tenant_options: more options for ``python -m local tenant``.
         environment: settings of the app, over those of this process.
         on_line: gets the name of a part and one line of its log.
@@ -89,7 +91,8 @@ async def kit(
     try:
         tenant, storage = await asyncio.gather(*first)
         env = host_environment(tenant, storage) | dict(environment or {})
-        host = await begin("host", "--port", str(ports.functions), env=env)
+        folder = ["--app", str(app)] if app else []
+        host = await begin("host", "--port", str(ports.functions), *folder, env=env)
         known = tenant | storage | host
         pids = [os.getpid(), *tenant["pids"], *storage["pids"], *host["pids"]]
         yield Kit(address={name: known[name] for name in _KEPT} | {"pids": pids}, children=tuple(children))

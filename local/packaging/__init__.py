@@ -1,0 +1,1 @@
+"""Builds the zip that Azure runs; docs/package.md says how it is deployed."""
