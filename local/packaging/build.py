@@ -30,7 +30,8 @@ def build(root: Path, out: Path, say: Callable[[str], None]) -> Path:
     files = app_files(root)
     out.mkdir(parents=True, exist_ok=True)
     package = out / f"entra-session-revoker-{_version(root)}.zip"
-    package.unlink(missing_ok=True)
+    for old in (package, package.with_name(f"{package.name}.sha256")):
+        old.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="package-", dir=out) as scratch:
         folder = Path(scratch) / "package"
         say(f"{len(files)} files of the app")
