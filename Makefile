@@ -38,10 +38,11 @@ run: $(READY) ## Start everything and stay up; prints the URLs and the key.
 test: $(READY) ## Run the tests against Azurite, the tenant simulator and the Functions runtime.
 	@$(BIN)/python -m pytest
 
-check: $(READY) ## Format, lint, types.
+check: $(READY) ## Format, lint, types; Bicep, where there is a compiler.
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/python -m local bicep
 
 bench: $(READY) ## Measure the budgets as ratios, side by side in one run.
 	@$(BIN)/python -m local bench

@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "host": ("local.host.cli", "runs function_app.py through Microsoft's Functions runtime"),
     "up": ("local.up", "all three, staying up"),
     "demo": ("local.demo", "all three, the main job end to end, then the status log"),
+    "bicep": ("local.bicep", "checks and expands infra/ with the Bicep compiler, without Azure"),
     "bench": ("local.bench", "the budgets as ratios, measured side by side"),
     "package": ("local.packaging.cli", "builds the zip that Azure runs"),
 }
