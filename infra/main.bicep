@@ -199,7 +199,7 @@ var platformSettings = {
 
 // An empty text stands for "not given", and is not set at all: the app has its own defaults.
 var ownSettings = {
-  ENTRA_AUTHENTICATION: toLower(string(entraAuthentication))
+  ENTRA_AUTHENTICATION: entraAuthentication ? 'true' : ''
   PROTECTED_USERS: join(settings.?protectedUsers ?? [], ',')
   PROTECTED_GROUP: settings.?protectedGroup ?? ''
   MAX_USERS: string(settings.?maxUsers ?? '')

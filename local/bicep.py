@@ -27,7 +27,7 @@ SETS: Final = COMMITTED / "sets"
 TEMPLATE: Final = "template.json"
 _PATTERNS: Final = ("**/*.bicep", "**/*.bicepparam")
 # Made up, and always the same: names and ids in the snapshots depend on them.
-_PLACE: Final = (
+PLACE: Final = (
     *(
         "--subscription-id",
         "00000000-0000-4000-8000-000000000001",
@@ -110,7 +110,7 @@ class Copy:
         return results
 
     def _snapshot(self, parameters: Path) -> tuple[str, str]:
-        self._run("snapshot", str(parameters), *_PLACE)
+        self._run("snapshot", str(parameters), *PLACE)
         snapshot = json.loads(parameters.with_suffix(".snapshot.json").read_text())
         snapshot["predictedResources"].sort(key=lambda resource: json.dumps(resource, sort_keys=True))
         return f"{parameters.stem}.json", _text(snapshot)
