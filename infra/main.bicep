@@ -1,6 +1,6 @@
 // The whole deployment, into one resource group: docs/deploy.md explains each parameter and output.
 // Names are made here and handed down, so that every name, scope and setting is known before anything is deployed.
-import { AlwaysReady, AppSettings, Caller, Names, QueueSender, Tags } from 'types.bicep'
+import { AlwaysReady, AppSettings, Caller, Names, QueueSender, Subnets, Tags } from 'types.bicep'
 
 targetScope = 'resourceGroup'
 
@@ -25,11 +25,13 @@ param names Names = {}
 @description('Whether this deployment grants the Graph permissions; if not, an admin does it by hand (docs/deploy.md).')
 param grantGraphPermissions bool = true
 
-@description('Graph application permissions of the app. The second adds no power to the first, but is the only one that Microsoft\'s page lists for applications. The third is for groups.')
+// The second adds no power to the first, but is the only one that Microsoft's page lists for applications:
+// https://learn.microsoft.com/graph/api/user-revokesigninsessions. The third is for groups.
+@description('Graph application permissions of the app, by name.')
 param graphPermissions string[] = ['User.ReadWrite.All', 'User.RevokeSessions.All', 'GroupMember.Read.All']
 
 @minValue(1)
-@description('A higher number makes a fresh identity, whose first token carries every permission: the quick way out when a permission came late.')
+@description('A higher number makes a fresh identity: the way out of a token that is cached without a permission.')
 param identityVersion int = 1
 
 // ---- Who may call it
@@ -46,11 +48,14 @@ param queueSenders QueueSender[] = []
 @description('Address ranges (CIDR) and service tags that may call the app; empty for all.')
 param allowedSources string[] = []
 
-@description('public: both answer on the Internet, to those who may. privateStorage: the storage only inside a virtual network made here. private: the app, too.')
+@description('Whether storage and app answer on the Internet (public), only the app (privateStorage), or neither (private).')
 param network 'public' | 'privateStorage' | 'private' = 'public'
 
 @description('Address range of the virtual network, /24 or larger.')
 param networkAddressPrefix string = '10.70.0.0/24'
+
+@description('Subnets that exist, instead of a network and DNS zones made here.')
+param existingSubnets Subnets?
 
 // ---- How it behaves
 
@@ -73,7 +78,7 @@ param httpConcurrency int = 16
 @description('Instances that are kept warm, and paid for.')
 param alwaysReady AlwaysReady[] = []
 
-@description('Spread instances over availability zones, where the region has them; goes with a storageSku that does the same.')
+@description('Spread instances over availability zones, where the region has them.')
 param zoneRedundant bool = false
 
 @description('Redundancy of the storage account.')
@@ -109,6 +114,17 @@ var allTags = { ...tags, 'azd-env-name': environmentName }
 var appSubnet = 'app'
 var endpointSubnet = 'endpoints'
 var isPrivate = network != 'public'
+var madeNetwork = isPrivate && existingSubnets == null ? networkName : null
+var appSubnetId = existingSubnets.?app ?? resourceId(
+  'Microsoft.Network/virtualNetworks/subnets',
+  networkName,
+  appSubnet
+)
+var endpointSubnetId = existingSubnets.?endpoints ?? resourceId(
+  'Microsoft.Network/virtualNetworks/subnets',
+  networkName,
+  endpointSubnet
+)
 
 module identity 'modules/identity.bicep' = {
   params: { name: identityName, location: location, tags: allTags }
@@ -158,7 +174,7 @@ module entra 'modules/entra.bicep' = if (entraAuthentication) {
   params: { uniqueName: siteName, callers: callers }
 }
 
-module virtualNetwork 'modules/network.bicep' = if (isPrivate) {
+module virtualNetwork 'modules/network.bicep' = if (madeNetwork != null) {
   params: {
     name: networkName
     addressPrefix: networkAddressPrefix
@@ -176,8 +192,8 @@ module storageEndpoints 'modules/endpoint.bicep' = [
       targetId: resourceId('Microsoft.Storage/storageAccounts', storageName)
       service: service
       zoneName: 'privatelink.${service}.${environment().suffixes.storage}'
-      networkName: networkName
-      subnetName: endpointSubnet
+      subnetId: endpointSubnetId
+      networkName: madeNetwork
       location: location
       tags: allTags
     }
@@ -234,8 +250,7 @@ module site 'modules/site.bicep' = {
     httpConcurrency: httpConcurrency
     alwaysReady: alwaysReady
     zoneRedundant: zoneRedundant
-    networkName: isPrivate ? networkName : null
-    subnetName: appSubnet
+    subnetId: isPrivate ? appSubnetId : null
     isPublic: network != 'private'
     allowedSources: allowedSources
     entraAuthentication: entraAuthentication
@@ -256,8 +271,8 @@ module siteEndpoint 'modules/endpoint.bicep' = if (network == 'private') {
     targetId: resourceId('Microsoft.Web/sites', siteName)
     service: 'sites'
     zoneName: 'privatelink.azurewebsites.net'
-    networkName: networkName
-    subnetName: endpointSubnet
+    subnetId: endpointSubnetId
+    networkName: madeNetwork
     location: location
     tags: allTags
   }

@@ -33,6 +33,17 @@ type Names = {
 
 @export()
 @sealed()
+@description('Subnets that exist, for those who have a network; names inside it are then theirs to resolve, too.')
+type Subnets = {
+  @description('Resource id of the subnet for the app, delegated to Microsoft.App/environments.')
+  app: string
+
+  @description('Resource id of the subnet for private endpoints.')
+  endpoints: string
+}
+
+@export()
+@sealed()
 @description('The app\'s own settings (docs/settings.md); what is left out keeps the default of the app.')
 type AppSettings = {
   @description('Object ids or UPNs that are never revoked.')

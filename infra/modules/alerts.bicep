@@ -44,7 +44,7 @@ var poison = 'let poisonQueues = dynamic(${string(poisonQueues)});\n'
 var alerts { *: Alert } = {
   'cannot-revoke': {
     title: 'The app cannot revoke'
-    advice: 'A Graph permission, the token or the protected list is missing: GET /api/readiness says which, with the command.'
+    advice: 'Permission, token or protected list is missing: GET /api/readiness says which, with the command.'
     severity: 1
     window: 'PT15M'
     query: '${events}${loadTextContent('../queries/alerts/cannot-revoke.kql')}'

@@ -1,4 +1,4 @@
-// The function app on its Flex Consumption plan. What it may do, and what it is set to, comes in; nothing here is a secret.
+// The function app on its Flex Consumption plan. Its settings come in from main.bicep; none of them is a secret.
 import { packageContainer } from '../shared.bicep'
 import { AlwaysReady, Tags } from '../types.bicep'
 
@@ -41,11 +41,8 @@ param alwaysReady AlwaysReady[]
 @description('Whether instances are spread over availability zones.')
 param zoneRedundant bool
 
-@description('Name of the virtual network; null for none.')
-param networkName string?
-
-@description('Name of the app\'s subnet.')
-param subnetName string
+@description('Resource id of the app\'s subnet; null for none.')
+param subnetId string?
 
 @description('Whether the site answers outside of the virtual network.')
 param isPublic bool
@@ -94,9 +91,7 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
     httpsOnly: true
     clientAffinityEnabled: false
     publicNetworkAccess: isPublic ? 'Enabled' : 'Disabled'
-    virtualNetworkSubnetId: networkName == null
-      ? null
-      : resourceId('Microsoft.Network/virtualNetworks/subnets', networkName!, subnetName)
+    virtualNetworkSubnetId: subnetId
     functionAppConfig: {
       deployment: {
         storage: {

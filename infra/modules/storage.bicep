@@ -1,4 +1,4 @@
-// The storage account of the app alone: queues, status log, deployed package. No key opens it, only the roles of access.bicep.
+// The storage account of the app alone: queues, status log, package. No key opens it, only the roles of access.bicep.
 import { packageContainer, queues, tables } from '../shared.bicep'
 import { Tags } from '../types.bicep'
 
@@ -70,7 +70,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
 }
 
 // What a queue message says of its sender is a claim; this log holds the identity that really put it there.
-#disable-next-line use-recent-api-versions // the newest version that is not a preview is of 2016 and knows no categories
+#disable-next-line use-recent-api-versions // the newest that is no preview is of 2016
 resource queueWrites 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'queue-writes'
   scope: account::queueService

@@ -98,6 +98,16 @@ def test_a_private_site_answers_only_inside() -> None:
     assert one("private-entra", ZONE, "azurewebsites.net")
 
 
+def test_a_platform_teams_network_is_used_as_it_is() -> None:
+    """App and endpoints go to the given subnets; no network, no zone and no security group is made beside them."""
+    made = {each["type"] for each in resources("own-network") if each["type"].startswith("Microsoft.Network/")}
+    assert made == {ENDPOINT}
+    assert properties("own-network", SITE)["virtualNetworkSubnetId"].endswith("/virtualNetworks/spoke/subnets/revoker")
+    endpoints = resources("own-network", ENDPOINT)
+    assert len(endpoints) == 4
+    assert {each["properties"]["subnet"]["id"].split("/")[-1] for each in endpoints} == {"endpoints"}
+
+
 def test_private_storage_leaves_the_site_public() -> None:
     """Logic Apps without a network of their own can still call it."""
     assert properties("without-grant", SITE)["publicNetworkAccess"] == "Enabled"

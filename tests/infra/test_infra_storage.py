@@ -78,7 +78,7 @@ def test_redundancy_is_what_was_asked_for() -> None:
     assert resources("everything", ACCOUNT)[0]["sku"] == {"name": "Standard_ZRS"}
 
 
-@pytest.mark.parametrize("name", ["private-entra", "without-grant"])
+@pytest.mark.parametrize("name", ["private-entra", "without-grant", "own-network"])
 def test_a_private_account_answers_only_inside(name: str) -> None:
     """With a virtual network nothing of the storage is left on the Internet, not even for other Azure services."""
     account = properties(name, ACCOUNT)
