@@ -48,7 +48,7 @@ param queueSenders QueueSender[] = []
 @description('Address ranges (CIDR) and service tags that may call the app; empty for all.')
 param allowedSources string[] = []
 
-@description('Whether storage and app answer on the Internet (public), only the app (privateStorage), or neither (private).')
+@description('Whether storage and app answer on the Internet (public), only the app does (privateStorage), or none.')
 param network 'public' | 'privateStorage' | 'private' = 'public'
 
 @description('Address range of the virtual network, /24 or larger.')

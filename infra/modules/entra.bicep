@@ -31,6 +31,8 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
       isEnabled: true
     }
   ]
+  // Tells an application that acts on its own from a person: it has no sessions that it could end.
+  optionalClaims: { accessToken: [{ name: 'idtyp', essential: false, additionalProperties: [] }] }
   api: {
     requestedAccessTokenVersion: 2
     oauth2PermissionScopes: [

@@ -117,6 +117,12 @@ def test_callers_without_a_role_are_known_to_entra_too() -> None:
     assert found == {"appId": "[reference('registration').appId]", "appRoleAssignmentRequired": False}
 
 
+def test_tokens_tell_applications_from_people() -> None:
+    """An application that acts on its own has no sessions to end; the claim says so."""
+    claims = properties("private-entra", APPLICATION)["optionalClaims"]["accessToken"]
+    assert [claim["name"] for claim in claims] == ["idtyp"]
+
+
 def test_only_the_command_line_is_trusted_in_advance() -> None:
     """A person can get a token with the Azure CLI; no other client is preauthorised."""
     api = properties("private-entra", APPLICATION)["api"]

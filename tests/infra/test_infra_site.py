@@ -23,7 +23,7 @@ FORBIDDEN = {
     *("WEBSITE_CONTENTSHARE", "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING", "WEBSITE_MAX_DYNAMIC_APPLICATION_SCALE_OUT"),
 }
 # Left to the platform, or another way to say what is set already.
-NEVER_SET = {"AzureWebJobsStorage", "AzureWebJobsStorage__accountName", "WEBSITE_HOSTNAME"}
+NEVER_SET = {"AzureWebJobsStorage", "AzureWebJobsStorage__accountName", "WEBSITE_HOSTNAME", "WEBSITE_AUTH_ENABLED"}
 every_set = pytest.mark.parametrize("name", SETS)
 
 
