@@ -91,6 +91,14 @@ def test_every_role_of_the_identity_is_listed() -> None:
     assert listed | {"Storage Queue Data Message Sender"} == set(NAMES["roleDefinitions"])
 
 
+def test_the_options_of_the_host_are_listed_with_their_values() -> None:
+    """What the page says of scaling is what is deployed."""
+    host = json.loads((ROOT / "host.json").read_text())
+    options = {"functionTimeout": host["functionTimeout"], **host["extensions"]["queues"]}
+    listed = {code(name): code(value) for name, value, _ in table("| `host.json` | value |")}
+    assert listed == {name: str(value) for name, value in options.items()}
+
+
 def test_the_loop_that_grants_by_hand_names_the_default_permissions() -> None:
     """Both ways end in the same permissions."""
     (loop,) = re.findall(r"for PERMISSION in (.*); do", PAGE)

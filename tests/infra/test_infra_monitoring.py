@@ -99,6 +99,9 @@ def test_there_is_a_rule_for_every_alert_query(name: str) -> None:
     for path in ALERTS:
         (criterion,) = rules[f"{prefix}-{path.stem}"]["criteria"]["allOf"]
         assert criterion["query"].endswith(path.read_text())
+        for name_of_all in ("events", "poisonQueues"):
+            is_used = bool(re.search(rf"^\s*{name_of_all}$|\({name_of_all}\)", path.read_text(), re.MULTILINE))
+            assert (f"let {name_of_all} = " in criterion["query"]) is is_used
         assert criterion["threshold"] == 0
         assert criterion["operator"] == "GreaterThan"
 
