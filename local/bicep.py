@@ -1,9 +1,9 @@
 """``python -m local bicep``: what ``infra/`` says, checked and expanded by the real Bicep compiler, without Azure.
 
-Every file is held to its format and to the linter without one warning; everything is compiled; and each parameter set
-of ``tests/infra/sets`` is expanded by ``bicep snapshot`` into the resources that a deployment would make. The results
-are committed (``tests/infra/*.json``), so the tests need no compiler; a difference fails the check, ``--write`` takes
-it over.
+Every file is held to its format and to the linter without one warning; everything is compiled; and each parameter file,
+of ``infra`` and of ``tests/infra/sets``, is expanded by ``bicep snapshot`` into the resources that a deployment would
+make. The results are committed (``tests/infra/*.json``), so the tests need no compiler; a difference fails the check,
+``--write`` takes it over.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Copy:
 
     def expanded(self) -> dict[str, str]:
         """The text of each committed file, made anew."""
-        sets = sorted((self._folder / "tests" / "infra" / "sets").glob("*.bicepparam"))
+        sets = sorted(self._folder.rglob("*.bicepparam"))
         with ThreadPoolExecutor(max_workers=os.process_cpu_count()) as pool:
             results = dict(pool.map(self._snapshot, sets))
         results[TEMPLATE] = _text(template_facts(json.loads((self._folder / "infra" / "main.json").read_text())))

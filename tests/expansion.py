@@ -9,7 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "tests" / "infra"
-SETS = ("default", "everything", "least-privilege", "own-network", "private-entra", "without-grant")
+SETS = ("default", "everything", "least-privilege", "main", "own-network", "private-entra", "without-grant")
 NAMES: dict[str, Any] = json.loads((ROOT / "infra" / "names.json").read_text())
 
 

@@ -20,7 +20,7 @@ def granted(name: str) -> list[str]:
     return sorted(match.group(1) for match in found if match)
 
 
-@pytest.mark.parametrize("name", ["default", "everything", "own-network", "private-entra"])
+@pytest.mark.parametrize("name", ["default", "everything", "main", "own-network", "private-entra"])
 def test_exactly_the_default_permissions_are_granted(name: str) -> None:
     """What the readme promises, and not one more."""
     assert granted(name) == sorted(DEFAULT_PERMISSIONS)

@@ -9,7 +9,7 @@ SITE = "Microsoft.Web/sites"
 ENDPOINT = "Microsoft.Network/privateEndpoints"
 ZONE = "Microsoft.Network/privateDnsZones"
 PRIVATE = ("private-entra", "without-grant")
-PUBLIC = ("default", "least-privilege", "everything")
+PUBLIC = ("default", "least-privilege", "everything", "main")
 
 
 def subnets(name: str) -> dict[str, dict[str, object]]:

@@ -97,8 +97,16 @@ def test_a_grant_that_is_left_out_takes_no_other_order_with_it() -> None:
 
 def test_each_set_has_its_expansion_and_each_expansion_its_set() -> None:
     """Nothing is tested that cannot be made again."""
-    assert sorted(path.stem for path in (FOLDER / "sets").glob("*.bicepparam")) == sorted(SETS)
+    made_from = [*(FOLDER / "sets").glob("*.bicepparam"), ROOT / "infra" / "main.bicepparam"]
+    assert sorted(path.stem for path in made_from) == sorted(SETS)
     assert sorted(path.stem for path in FOLDER.glob("*.json")) == sorted([*SETS, "template"])
+
+
+def test_the_file_of_azd_makes_the_default_when_nothing_is_set() -> None:
+    """An empty environment changes nothing but to say that revoking is not paused."""
+    given = json.dumps(document("main")["predictedResources"], indent=1).replace('"REVOKING_PAUSED": "false"', "")
+    wanted = json.dumps(document("default")["predictedResources"], indent=1)
+    assert sorted(given.replace(",", "").split()) == sorted(wanted.replace(",", "").split())
 
 
 def test_the_place_of_the_expansions_is_given_whole() -> None:

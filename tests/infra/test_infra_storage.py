@@ -86,7 +86,7 @@ def test_a_private_account_answers_only_inside(name: str) -> None:
     assert account["networkAcls"] == {"bypass": "None", "defaultAction": "Deny"}
 
 
-@pytest.mark.parametrize("name", ["default", "least-privilege", "everything"])
+@pytest.mark.parametrize("name", ["default", "least-privilege", "everything", "main"])
 def test_a_public_account_lets_no_service_round_the_roles(name: str) -> None:
     """Without a virtual network the app reaches it over the Internet; the roles decide, without exceptions."""
     account = properties(name, ACCOUNT)
