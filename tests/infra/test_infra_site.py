@@ -14,8 +14,6 @@ PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
 }
-# Set here before the app reads it; belongs to SETTING_NAMES as soon as it does.
-AHEAD_OF_THE_APP = {"ENTRA_AUTHENTICATION"} - set(SETTING_NAMES)
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings#flex-consumption-plan-deprecations
 FORBIDDEN = {
     *("FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_WORKER_RUNTIME_VERSION", "FUNCTIONS_EXTENSION_VERSION"),
@@ -30,13 +28,13 @@ every_set = pytest.mark.parametrize("name", SETS)
 @every_set
 def test_every_setting_is_known(name: str) -> None:
     """A misspelt setting would be silently without effect."""
-    assert set(app_settings(name)) <= set(SETTING_NAMES) | PLATFORM | AHEAD_OF_THE_APP
+    assert set(app_settings(name)) <= set(SETTING_NAMES) | PLATFORM
 
 
 def test_every_setting_of_the_app_can_be_given() -> None:
     """Each setting that the code reads has a parameter that sets it."""
     given = set().union(*(app_settings(name) for name in SETS))
-    assert given == (set(SETTING_NAMES) | PLATFORM | AHEAD_OF_THE_APP) - NEVER_SET
+    assert given == (set(SETTING_NAMES) | PLATFORM) - NEVER_SET
 
 
 @every_set
