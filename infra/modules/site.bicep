@@ -109,10 +109,10 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
         triggers: { http: { perInstanceConcurrency: httpConcurrency } }
       }
     }
+    // Only what this plan takes: it has no FTP, and some regions refuse a site that even says so (ftpsState).
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
-      ftpsState: 'Disabled'
       http20Enabled: true
       remoteDebuggingEnabled: false
       ipSecurityRestrictions: restrictions
