@@ -95,7 +95,9 @@ def test_tokens_are_of_version_two_and_for_this_app() -> None:
     (identifier,) = registration["identifierUris"]
     assert entra["validation"]["allowedAudiences"] == [OUR_CLIENT_ID, identifier]
     assert entra["registration"]["clientId"] == OUR_CLIENT_ID
-    assert entra["registration"]["openIdIssuer"].endswith("'00000000-0000-4000-8000-000000000002')]")
+    assert entra["registration"]["openIdIssuer"] == (
+        "[format('{0}{1}/v2.0', environment().authentication.loginEndpoint, '00000000-0000-4000-8000-000000000002')]"
+    )
     assert "clientSecretSettingName" not in entra["registration"]
 
 
