@@ -71,7 +71,7 @@ var alerts { *: Alert } = {
     query: loadTextContent('../queries/alerts/function-errors.kql')
   }
   'throttled-for-long': {
-    title: 'Graph throttles the app for more than ten minutes'
+    title: 'Graph throttles the app, for more than ten minutes of an hour'
     advice: 'Nothing is lost. Look whether another app in the tenant uses up the write quota.'
     severity: 3
     window: 'PT1H'
