@@ -149,6 +149,8 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
           }
           login: { tokenStore: { enabled: false } }
         }
+    // A site takes one change of its configuration at a time.
+    dependsOn: [appSettings]
   }
 }
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from expansion import NAMES, ROOT, SETS, app_settings, one, properties, resources
@@ -157,6 +158,14 @@ def test_there_is_no_way_in_by_password(name: str) -> None:
         "ftp": False,
         "scm": False,
     }
+
+
+def test_the_configuration_of_the_site_is_changed_step_by_step() -> None:
+    """Two changes at once are a conflict, in which one of them is lost."""
+    source = (ROOT / "infra" / "modules" / "site.bicep").read_text()
+    settings, authentication = re.split(r"resource authentication 'config'", source)
+    assert "resource appSettings 'config'" in settings
+    assert "dependsOn: [appSettings]" in authentication
 
 
 @every_set
