@@ -188,6 +188,31 @@ class Gates(Protocol):
         """Let no call leave before the pause has passed: here at once, elsewhere within a second."""
 
 
+class Budget(Protocol):
+    """The one write rate that all instances share; every revoke call costs one token."""
+
+    async def take(self, wanted: int, *, small: bool) -> int:
+        """Take up to ``wanted`` tokens; 0 when there are none for this kind of request now.
+
+        The last 100 are only given to small requests. Taken in blocks, so most calls ask no storage.
+        """
+
+    async def give_back(self, tokens: int) -> None:
+        """Return tokens that were taken for calls which never left."""
+
+    def next_at(self, wanted: int, *, small: bool) -> datetime:
+        """When so many tokens are likely to be there, as far as this instance knows; never in the past."""
+
+    async def was_throttled(self, *, sent_at: datetime) -> None:
+        """Told of a 429 for a write sent then: cut the rate, once per gate period, and empty the bucket."""
+
+    def was_clean(self, items: int) -> None:
+        """Told of writes that were answered without a 429: the rate regains a little."""
+
+    async def seconds_for(self, tokens: int) -> float:
+        """About how long so many tokens take from now on."""
+
+
 class WorkQueue(Protocol):
     """References to work, never user lists."""
 

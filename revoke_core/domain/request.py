@@ -23,9 +23,17 @@ _NOT_YET: Final = ("groups", "filter")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationRequest:
-    """A valid request. ``users`` are in the order named and may still name somebody twice."""
+    """A valid request. ``users`` are in the order named and may still name somebody twice.
 
-    users: tuple[UserRef, ...]
+    ``groups`` are object ids of groups whose user members are meant, transitive ones unless ``transitive`` is false;
+    ``filter`` is an OData filter over Graph's ``/users``; ``retry_of`` is a request whose failed users are meant.
+    """
+
+    users: tuple[UserRef, ...] = ()
+    groups: tuple[str, ...] = ()
+    transitive: bool = True
+    filter: str | None = None
+    retry_of: str | None = None
     exclude: tuple[UserRef, ...] = ()
     reason: str | None = None
     expected_users: int | None = None
