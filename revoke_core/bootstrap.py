@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from revoke_core import logs
 from revoke_core.adapters.clock import SystemClock
-from revoke_core.adapters.gates import StoredGates
 from revoke_core.adapters.graph import MicrosoftGraph
 from revoke_core.adapters.graph_wire import GraphWire
 from revoke_core.adapters.identity import GraphIdentity
 from revoke_core.adapters.ledger import TableLedger
+from revoke_core.adapters.pace import StoredGates
+from revoke_core.adapters.pace_board import PaceBoard
 from revoke_core.adapters.status_log import TableStatusLog
 from revoke_core.adapters.storage import Storage
 from revoke_core.adapters.user_index import TableUserIndex
@@ -66,7 +67,8 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     log = TableStatusLog(storage=storage)
     index = TableUserIndex(storage=storage)
     ledger = TableLedger(storage=storage, clock=clock)
-    gates = StoredGates(storage=storage, clock=clock)
+    board = PaceBoard(storage=storage, clock=clock)
+    gates = StoredGates(board=board, clock=clock)
     queue = StorageWorkQueue(storage=storage)
     identity = GraphIdentity(client_id=settings.client_id, resource=settings.graph_resource, clock=clock)
     wire = GraphWire(endpoint=settings.graph_endpoint, identity=identity, clock=clock)

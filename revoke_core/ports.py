@@ -187,6 +187,16 @@ class Gates(Protocol):
     async def close_for(self, kind: GateKind, pause: timedelta) -> None:
         """Let no call leave before the pause has passed: here at once, elsewhere within a second."""
 
+    async def may_probe(self, kind: GateKind) -> bool:
+        """Whether one item may leave through a gate that was closed for more than ten minutes.
+
+        ``True`` for one caller among all instances, every ten minutes of such a gate; asked when ``closed_until`` names
+        a moment. If the item gets through, ``reopen`` follows; if not, its ``Retry-After`` goes to ``close_for``.
+        """
+
+    async def reopen(self, kind: GateKind) -> None:
+        """Open the gate before its time, here at once and elsewhere within a second: a probe got through."""
+
 
 class Budget(Protocol):
     """The one write rate that all instances share; every revoke call costs one token."""
@@ -194,7 +204,8 @@ class Budget(Protocol):
     async def take(self, wanted: int, *, small: bool) -> int:
         """Take up to ``wanted`` tokens; 0 when there are none for this kind of request now.
 
-        The last 100 are only given to small requests. Taken in blocks, so most calls ask no storage.
+        The last 100 (a tenth of a small quota) are only given to small requests. Taken in blocks, so most calls ask no
+        storage.
         """
 
     async def give_back(self, tokens: int) -> None:
@@ -203,8 +214,11 @@ class Budget(Protocol):
     def next_at(self, wanted: int, *, small: bool) -> datetime:
         """When so many tokens are likely to be there, as far as this instance knows; never in the past."""
 
-    async def was_throttled(self, *, sent_at: datetime) -> None:
-        """Told of a 429 for a write sent then: cut the rate, once per gate period, and empty the bucket."""
+    async def was_throttled(self, *, sent_at: datetime, pause: timedelta | None = None) -> None:
+        """Told of a 429 for a write sent then: learn from it once per gate period, and empty the bucket.
+
+        ``pause`` is its ``Retry-After``; left out, what is left of the write gate, which then has to be closed before.
+        """
 
     def was_clean(self, items: int) -> None:
         """Told of writes that were answered without a 429: the rate regains a little."""

@@ -4,8 +4,8 @@ Every revoke costs a token. The bucket holds one quota (3,000 writes per 150 s a
 https://learn.microsoft.com/graph/throttling-limits) and refills evenly, so work starts with a burst and goes on at the
 refill rate. Which shape the real limit has is not published, so a 429 is read for what it can mean:
 
-- the bucket has not run low since it was full: that it *was* full was an assumption, and it was wrong. Only the bucket
-  is emptied.
+- the first one since the bucket was full: that it *was* full was an assumption, and it was wrong. Only the bucket is
+  emptied.
 - the bucket was used up as planned and the pause is long: a counting window has ended. The rate was right, and the next
   window fills while the gate is closed.
 - anything else: the limit is lower than believed. The rate is cut and regains slowly.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-PERIOD_SECONDS: Final = 150
+PERIOD: Final = timedelta(seconds=150)
 # Small requests alone may draw the last tokens, so that they never wait behind a large one.
 MOST_RESERVED: Final = 100
 RESERVED_SHARE: Final = 10
@@ -29,7 +29,9 @@ BLOCKS_PER_QUOTA: Final = 50
 # A bucket below this part of the quota counts as used up.
 LOW_SHARE: Final = 10
 # A pause in which more than a tenth of the quota would refill is a window's, not a bucket's.
-LONG_PAUSE: Final = timedelta(seconds=PERIOD_SECONDS / 10)
+LONG_PAUSE: Final = PERIOD / 10
+# A gate that is closed for longer is tried with one item at this interval.
+PROBE_EVERY: Final = timedelta(minutes=10)
 # The answers of one burst name the same end, give or take their own way.
 SAME_GATE: Final = timedelta(seconds=1)
 CUT: Final = 0.85
@@ -64,7 +66,7 @@ class Pace:
     @property
     def rate(self) -> float:
         """Tokens per second."""
-        full = self.quota / PERIOD_SECONDS
+        full = self.quota / PERIOD.total_seconds()
         return max(full * self.share, min(FLOOR_PER_SECOND, full))
 
     @property
@@ -122,13 +124,15 @@ class Pace:
         """What a 429 with this ``Retry-After`` teaches about a call sent then; ``self`` when nothing.
 
         Of the tokens that refill while the gate is closed the reserve is kept, and after a window all of them.
+        A bucket is full again after one period, so a longer pause is none of its business but the gate's alone.
         """
+        pause = min(pause, PERIOD)
         end = now + pause
         if sent_at < self.quiet_until:
             return replace(self, at=end, quiet_until=end) if end - self.quiet_until > SAME_GATE else self
         used_up = self.tokens < self.reserve + self.quota / LOW_SHARE
         window = used_up and pause >= LONG_PAUSE
-        lowest = min(1.0, FLOOR_PER_SECOND * PERIOD_SECONDS / self.quota)
+        lowest = min(1.0, FLOOR_PER_SECOND * PERIOD.total_seconds() / self.quota)
         share = self.share if window or self.assumed else max(lowest, self.share * CUT)
         learnt = replace(self, share=share, at=end, quiet_until=end, assumed=False)
         refilled = pause.total_seconds() * learnt.rate
@@ -154,6 +158,10 @@ class Block:
         """Tokens just taken, which left the bucket like this."""
         low = left.tokens - left.reserve < left.block
         return cls(tokens=tokens, free_at=left.at, seconds_per_token=1 / left.rate if low else 0.0)
+
+    def more(self, tokens: int) -> Block:
+        """With tokens of calls that never left."""
+        return replace(self, tokens=self.tokens + tokens)
 
     def spend(self, wanted: int, now: datetime, *, small: bool) -> tuple[int, Block]:
         """Up to ``wanted`` tokens, and the rest; a large request gets none before ``free_at``."""

@@ -1,0 +1,392 @@
+"""Gates and budget against Azurite: an emulator of its own, for the app under test elsewhere has gates, too."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.processes import start
+from revoke_core.adapters.pace import StoredBudget, StoredGates
+from revoke_core.adapters.pace_board import PARTITION, PaceBoard
+from revoke_core.adapters.storage import STATE_TABLE, Storage
+from revoke_core.domain.errors import Unavailable
+from revoke_core.settings import StorageSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+QUOTA = 3000
+HTTP_LOG = "azure.core.pipeline.policies.http_logging_policy"
+NOBODY = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;"
+    "QueueEndpoint=http://127.0.0.1:1/devstoreaccount1;TableEndpoint=http://127.0.0.1:1/devstoreaccount1"
+)
+
+
+class MovableClock:
+    """Real time plus what a test has skipped."""
+
+    def __init__(self) -> None:
+        self.skipped = timedelta(0)
+
+    def now(self) -> datetime:
+        """The moment the test has moved to."""
+        return datetime.now(UTC) + self.skipped
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Wait in real time."""
+        await asyncio.sleep(max(0.0, (moment - self.now()).total_seconds()))
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass without waiting."""
+        self.skipped += timedelta(seconds=seconds)
+
+
+class Instance:
+    """One instance of the app: its own connections, its own memory."""
+
+    def __init__(self, connection: str, clock: MovableClock, quota: int) -> None:
+        self.storage = Storage(settings=StorageSettings(connection_string=connection))
+        board = PaceBoard(storage=self.storage, clock=clock)
+        self.gates = StoredGates(board=board, clock=clock)
+        self.budget = StoredBudget(board=board, clock=clock, quota=quota)
+
+
+class Site:
+    """Several instances over one storage and one clock."""
+
+    def __init__(self, connection: str) -> None:
+        self.connection = connection
+        self.clock = MovableClock()
+        self.instances: list[Instance] = []
+
+    def instance(self, quota: int = QUOTA) -> Instance:
+        """One more."""
+        self.instances.append(Instance(self.connection, self.clock, quota))
+        return self.instances[-1]
+
+
+@pytest.fixture(scope="module")
+async def azurite() -> AsyncIterator[str]:
+    child = await start("storage", ["storage", "--queue-port", "0", "--table-port", "0", "--json"])
+    yield child.ready["connectionString"]
+    await child.stop()
+
+
+@pytest.fixture
+async def site(azurite: str) -> AsyncIterator[Site]:
+    """A site whose partition is empty."""
+    made = Site(azurite)
+    storage = made.instance().storage
+    await storage.ready()
+    table = storage.table(STATE_TABLE)
+    async for row in table.query_entities("PartitionKey eq @pace", parameters={"pace": PARTITION}):
+        await table.delete_entity(row)
+    yield made
+    for instance in made.instances:
+        await instance.storage.close()
+
+
+class Requests(logging.Handler):
+    """Counts the requests to storage, as the SDK itself logs them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One more, if the record is a request's."""
+        self.count += record.getMessage().startswith("Request URL")
+
+
+@pytest.fixture
+def requests() -> Iterator[Requests]:
+    counter, logger = Requests(), logging.getLogger(HTTP_LOG)
+    level = logger.level
+    logger.addHandler(counter)
+    logger.setLevel(logging.INFO)
+    yield counter
+    logger.removeHandler(counter)
+    logger.setLevel(level)
+
+
+async def drained(instance: Instance, *, small: bool = False) -> int:
+    """Take until there is nothing left; how many tokens that were."""
+    total = 0
+    while given := await instance.budget.take(20, small=small):
+        total += given
+    return total
+
+
+async def test_a_gate_closes_here_at_once_and_elsewhere_within_a_second(site: Site) -> None:
+    """The other instance has looked a moment before, and still sees the gate in time."""
+    here, there = site.instance(), site.instance()
+    assert await there.gates.closed_until("write") is None
+    closing = asyncio.create_task(here.gates.close_for("write", timedelta(seconds=30)))
+    await asyncio.sleep(0)
+    closed_at = time.monotonic()
+    assert await here.gates.closed_until("write") is not None
+    await closing
+    while await there.gates.closed_until("write") is None:
+        assert time.monotonic() - closed_at < 1
+    assert time.monotonic() - closed_at < 1
+    assert await there.gates.closed_until("write") == await here.gates.closed_until("write")
+    assert await there.gates.closed_until("read") is None
+
+
+async def test_no_gate_opens_a_fraction_too_early(site: Site) -> None:
+    """What is stored is never before what Graph asked for."""
+    here, there = site.instance(), site.instance()
+    before = site.clock.now()
+    await here.gates.close_for("read", timedelta(seconds=30))
+    until = await there.gates.closed_until("read")
+    assert until is not None
+    assert until >= before + timedelta(seconds=30)
+
+
+async def test_of_two_ends_the_later_one_counts(site: Site) -> None:
+    """Whichever instance comes first, and whatever order the two arrive in."""
+    here, there = site.instance(), site.instance()
+    pauses = [timedelta(seconds=seconds) for seconds in (40, 90, 20, 60)]
+    before = site.clock.now()
+    await asyncio.gather(
+        *(instance.gates.close_for("write", pause) for instance, pause in zip([here, there] * 2, pauses, strict=True))
+    )
+    await there.gates.close_for("write", timedelta(seconds=10))
+    third = site.instance()
+    until = await third.gates.closed_until("write")
+    assert until is not None
+    assert timedelta(seconds=90) <= until - before < timedelta(seconds=95)
+
+
+async def test_a_gate_opens_when_its_time_has_come(site: Site) -> None:
+    """Neither instance needs to be told."""
+    here, there = site.instance(), site.instance()
+    await here.gates.close_for("write", timedelta(seconds=30))
+    site.clock.skip(31)
+    assert await here.gates.closed_until("write") is None
+    assert await there.gates.closed_until("write") is None
+
+
+async def test_a_long_gate_is_probed_by_one_of_all_instances_every_ten_minutes(site: Site) -> None:
+    """An hour's pause may be over earlier; to find out, one item is enough."""
+    instances = [site.instance() for _ in range(4)]
+    await instances[0].gates.close_for("write", timedelta(hours=1))
+
+    async def probes() -> int:
+        askers = [instance.gates.may_probe("write") for instance in instances * 3]
+        return sum(await asyncio.gather(*askers))
+
+    assert await probes() == 0
+    for _ in range(2):
+        site.clock.skip(601)
+        assert await instances[1].gates.closed_until("write") is not None
+        assert await probes() == 1
+        assert await probes() == 0
+
+
+async def test_a_gate_of_ten_minutes_is_waited_for(site: Site) -> None:
+    """Up to that, Graph's word is simply obeyed."""
+    here = site.instance()
+    await here.gates.close_for("write", timedelta(minutes=10))
+    site.clock.skip(599)
+    assert await here.gates.closed_until("write") is not None
+    assert not await here.gates.may_probe("write")
+
+
+async def test_a_probe_that_gets_through_opens_the_gate_everywhere(site: Site) -> None:
+    """Also on the instance that was told to wait."""
+    here, there = site.instance(), site.instance()
+    await here.gates.close_for("write", timedelta(hours=1))
+    assert await there.gates.closed_until("write") is not None
+    await there.gates.reopen("write")
+    assert await there.gates.closed_until("write") is None
+    site.clock.skip(0.8)
+    assert await here.gates.closed_until("write") is None
+
+
+@pytest.mark.parametrize("small", [True, False])
+async def test_concurrent_takers_never_get_more_than_the_bucket_holds(site: Site, small: bool) -> None:
+    """Four takers on each of three instances drain one bucket: its content and what refills meanwhile, no more."""
+    quota = 900
+    instances = [site.instance(quota) for _ in range(3)]
+    began = time.monotonic()
+    totals = await asyncio.gather(*(drained(instance, small=small) for instance in instances * 4))
+    seconds = time.monotonic() - began
+    reserve = 0 if small else 90
+    assert sum(totals) <= quota - reserve + seconds * quota / 150
+    assert sum(totals) >= quota - reserve - 18
+
+
+async def test_the_last_hundred_are_kept_for_small_requests(site: Site) -> None:
+    """A large request that has drained its part leaves a one-user request its token, on any instance."""
+    large, other = site.instance(), site.instance()
+    await drained(large)
+    assert await other.budget.take(20, small=False) == 0
+    assert await other.budget.take(1, small=True) == 1
+    assert await large.budget.take(20, small=True) == 20
+
+
+async def test_a_block_in_hand_asks_no_storage(site: Site, requests: Requests) -> None:
+    """The first taker looks and writes once; the next ones spend from memory."""
+    here = site.instance()
+    assert await here.budget.take(1, small=True) == 1
+    assert requests.count == 2
+    assert [await here.budget.take(20, small=small) for small in (True, False)] == [20, 20]
+    assert requests.count == 2
+
+
+async def test_callers_that_come_together_share_one_block(site: Site, requests: Requests) -> None:
+    """Three batches leave at once, and one of them has asked storage."""
+    here = site.instance()
+    assert await asyncio.gather(*(here.budget.take(20, small=False) for _ in range(3))) == [20] * 3
+    assert requests.count == 2
+
+
+async def test_after_a_look_at_the_gates_a_small_request_waits_for_one_write(site: Site, requests: Requests) -> None:
+    """Gates and budget are one query."""
+    here = site.instance()
+    await here.gates.closed_until("write")
+    assert requests.count == 1
+    await here.budget.take(1, small=True)
+    assert requests.count == 2
+
+
+async def test_a_thousand_tokens_cost_at_most_thirty_transactions(site: Site, requests: Requests) -> None:
+    """In a burst and, with the clock moved on as a large request waits, at the refill rate."""
+    here = site.instance()
+    burst = 0
+    while burst < 1000:
+        burst += await here.budget.take(20, small=False)
+    assert requests.count <= 30
+    await drained(here)
+    requests.count = 0
+    steady = 0
+    while steady < 1000:
+        wait = here.budget.next_at(20, small=False) - site.clock.now()
+        site.clock.skip(max(0.0, wait.total_seconds()))
+        steady += await here.budget.take(20, small=False)
+    assert requests.count <= 30
+
+
+async def test_a_drained_budget_names_the_moment_and_asks_no_storage_before(site: Site, requests: Requests) -> None:
+    """Whoever asks too early is answered from memory, a look within 0.8 s apart."""
+    here = site.instance()
+    await drained(here)
+    await here.gates.closed_until("write")
+    requests.count = 0
+    assert [await here.budget.take(20, small=False) for _ in range(20)] == [0] * 20
+    assert requests.count <= 1
+    moment = here.budget.next_at(20, small=False)
+    assert timedelta(0) < moment - site.clock.now() <= timedelta(seconds=3)
+    site.clock.skip((moment - site.clock.now()).total_seconds())
+    assert await here.budget.take(20, small=False) == 20
+
+
+async def test_a_block_is_forgotten_after_ten_idle_seconds(site: Site, requests: Requests) -> None:
+    """Its tokens have refilled in the bucket by then; both together would be more than Graph allows."""
+    here = site.instance()
+    await here.budget.take(1, small=True)
+    requests.count = 0
+    site.clock.skip(9)
+    assert await here.budget.take(1, small=True) == 1
+    assert requests.count == 0
+    site.clock.skip(11)
+    assert await here.budget.take(1, small=True) == 1
+    assert requests.count >= 1
+
+
+async def test_a_block_that_dies_with_its_host_is_refilled(site: Site) -> None:
+    """Nothing is stranded: its tokens come back as all others do."""
+    lost, other = site.instance(), site.instance()
+    await lost.budget.take(1, small=True)
+    before = await drained(other)
+    assert before < QUOTA - 100
+    site.clock.skip(150)
+    assert await drained(other) >= QUOTA - 160
+
+
+async def test_tokens_given_back_are_used_first(site: Site, requests: Requests) -> None:
+    """A call that did not leave costs nothing."""
+    here = site.instance()
+    taken = await here.budget.take(60, small=False)
+    requests.count = 0
+    await here.budget.give_back(taken)
+    assert await here.budget.take(60, small=False) == taken == 60
+    assert requests.count == 0
+
+
+async def test_a_429_empties_the_bucket_for_every_instance_and_cuts_once(site: Site) -> None:
+    """Several calls of one burst tell the same; the first lesson is the only one, whoever hears it."""
+    here, there = site.instance(), site.instance()
+    await drained(here)
+    sent_at, pause = site.clock.now(), timedelta(seconds=10)
+    await asyncio.gather(
+        *(instance.gates.close_for("write", pause) for instance in (here, there)),
+        *(instance.budget.was_throttled(sent_at=sent_at, pause=pause) for instance in [here, there] * 4),
+    )
+    assert await here.budget.take(1, small=True) == 0
+    assert await there.budget.take(1, small=True) == 0
+    third = site.instance()
+    first_bucket = await third.budget.seconds_for(0)
+    # From a drained full bucket no cut: what is left of the gate, then 20 a second.
+    assert await third.budget.seconds_for(200) - first_bucket == pytest.approx(200 / 20, abs=0.5)
+    site.clock.skip(60)
+    await drained(there)
+    again = site.clock.now()
+    await asyncio.gather(*(instance.budget.was_throttled(sent_at=again, pause=pause) for instance in [here, there] * 4))
+    site.clock.skip(1)
+    estimate = await third.budget.seconds_for(0)
+    assert await third.budget.seconds_for(170) - estimate == pytest.approx(170 / 17, abs=0.5)
+
+
+async def test_a_block_in_hand_is_worth_nothing_after_a_429(site: Site) -> None:
+    """It was taken from a bucket that Graph has just called empty; so was the block of every other instance."""
+    here, there = site.instance(), site.instance()
+    assert [await instance.budget.take(20, small=False) for instance in (here, there)] == [20, 20]
+    await here.budget.was_throttled(sent_at=site.clock.now(), pause=timedelta(seconds=10))
+    assert await here.budget.take(20, small=True) == 0
+    await here.budget.give_back(20)
+    assert await here.budget.take(20, small=True) == 0
+    site.clock.skip(1)
+    await there.gates.closed_until("write")
+    assert await there.budget.take(20, small=True) == 0
+
+
+async def test_a_429_takes_its_pause_from_the_gate_that_was_just_closed(site: Site) -> None:
+    """A caller that has closed the gate need not say it twice."""
+    here = site.instance()
+    sent_at = site.clock.now()
+    await here.gates.close_for("write", timedelta(seconds=30))
+    await here.budget.was_throttled(sent_at=sent_at)
+    assert here.budget.next_at(1, small=True) == await here.gates.closed_until("write")
+
+
+async def test_clean_items_win_the_rate_back_with_the_next_block(site: Site) -> None:
+    """No write of its own: what was learnt goes along."""
+    here, there = site.instance(), site.instance()
+    for _ in range(3):
+        site.clock.skip(20)
+        await drained(here)
+        await here.budget.was_throttled(sent_at=site.clock.now(), pause=timedelta(seconds=10))
+    cut = await there.budget.seconds_for(10_000)
+    site.clock.skip(20)
+    here.budget.was_clean(2000)
+    assert await here.budget.take(20, small=False) > 0
+    assert await there.budget.seconds_for(10_000) < cut * 0.95
+
+
+async def test_storage_that_is_down_says_so() -> None:
+    """The same words as everywhere else, and the gate still counts here."""
+    alone = Instance(NOBODY, MovableClock(), QUOTA)
+    with pytest.raises(Unavailable):
+        await alone.budget.take(1, small=True)
+    with pytest.raises(Unavailable):
+        await alone.gates.close_for("write", timedelta(seconds=30))
+    assert alone.gates._closed("write") is not None
+    await alone.storage.close()
