@@ -1,8 +1,8 @@
 """``python -m local tenant``: a Microsoft Graph and managed-identity simulator.
 
 Control routes (no token): GET /_sim/users, /_sim/groups, /_sim/revocations, /_sim/calls, /_sim/config, /_sim/faults;
-POST /_sim/config, /_sim/faults, /_sim/throttle, /_sim/tokens/forget, /_sim/reset, /_sim/users; DELETE /_sim/faults;
-PATCH and DELETE /_sim/users/{id}. docs/simulator.md explains each.
+POST /_sim/config, /_sim/faults, /_sim/throttle, /_sim/tokens/forget, /_sim/reset, /_sim/users, /_sim/groups;
+DELETE /_sim/faults, /_sim/groups/{id}; PATCH and DELETE /_sim/users/{id}. docs/simulator.md explains each.
 """
 
 import argparse

@@ -4,6 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
+from local.simulator.directory import Group
 from local.simulator.settings import SettingsError
 from local.simulator.tenant import Tenant
 
@@ -18,14 +19,18 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
         shown = [user.shown(now, 0) | {"isAdmin": user.is_admin} for user in tenant.directory.users.values()]
         return web.json_response(shown)
 
-    async def add_user(request: web.Request) -> web.Response:
-        content = await _object(request)
-        is_admin = bool(content.pop("isAdmin", False))
+    async def add_users(request: web.Request) -> web.Response:
+        content = await _json(request)
+        entries = content if isinstance(content, list) else [content]
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise _bad("the body must be a user, or a list of users")
         try:
-            user = tenant.directory.add(content, is_admin=is_admin)
+            added = [tenant.directory.add(entry, is_admin=bool(entry.pop("isAdmin", False))) for entry in entries]
         except ValueError as problem:
             raise _bad(str(problem)) from None
-        return web.json_response(user.shown(tenant.clock.now(), 0) | {"isAdmin": user.is_admin}, status=201)
+        now = tenant.clock.now()
+        shown = [user.shown(now, 0) | {"isAdmin": user.is_admin} for user in added]
+        return web.json_response(shown if isinstance(content, list) else shown[0], status=201)
 
     async def change_user(request: web.Request) -> web.Response:
         user = tenant.directory.find(request.match_info["id"])
@@ -42,16 +47,19 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
         return web.Response(status=204)
 
     async def groups(_: web.Request) -> web.Response:
-        shown = [
-            {
-                "id": group.id,
-                "displayName": group.display_name,
-                "visibility": group.visibility,
-                "members": [{"type": kind, "id": identity} for kind, identity in group.members],
-            }
-            for group in tenant.directory.groups.values()
-        ]
-        return web.json_response(shown)
+        return web.json_response([_group(group) for group in tenant.directory.groups.values()])
+
+    async def add_group(request: web.Request) -> web.Response:
+        try:
+            group = tenant.directory.add_group(await _object(request))
+        except ValueError as problem:
+            raise _bad(str(problem)) from None
+        return web.json_response(_group(group), status=201)
+
+    async def remove_group(request: web.Request) -> web.Response:
+        if tenant.directory.groups.pop(request.match_info["id"].lower(), None) is None:
+            raise web.HTTPNotFound
+        return web.Response(status=204)
 
     async def revocations(_: web.Request) -> web.Response:
         return web.json_response([served.as_json() for served in tenant.operations.served])
@@ -103,10 +111,12 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
 
     return [
         web.get("/_sim/users", users),
-        web.post("/_sim/users", add_user),
+        web.post("/_sim/users", add_users),
         web.patch("/_sim/users/{id}", change_user),
         web.delete("/_sim/users/{id}", remove_user),
         web.get("/_sim/groups", groups),
+        web.post("/_sim/groups", add_group),
+        web.delete("/_sim/groups/{id}", remove_group),
         web.get("/_sim/revocations", revocations),
         web.get("/_sim/calls", calls),
         web.get("/_sim/config", config),
@@ -120,14 +130,27 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
     ]
 
 
-async def _object(request: web.Request) -> dict[str, Any]:
+async def _json(request: web.Request) -> Any:
     try:
-        content = await request.json()
+        return await request.json()
     except ValueError:
         raise _bad("the body is not JSON") from None
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    content = await _json(request)
     if not isinstance(content, dict):
         raise _bad("the body must be a JSON object")
     return content
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "displayName": group.display_name,
+        "visibility": group.visibility,
+        "members": [{"type": kind, "id": identity} for kind, identity in group.members],
+    }
 
 
 def _bad(text: str) -> web.HTTPBadRequest:

@@ -11,6 +11,7 @@ NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 CREATED_AT = 1_756_684_800.0
 DEPARTMENTS = ("HP", "Finance", "Legal", "Sales")
 HIDDEN = "HiddenMembership"
+MEMBER_KINDS = ("user", "group", "device", "servicePrincipal", "orgContact")
 
 
 def object_id(name: str) -> str:
@@ -59,7 +60,7 @@ class User:
 
 @dataclass(slots=True)
 class Group:
-    """A group; members are (kind, object id) with kind user, group, device or servicePrincipal."""
+    """A group; members are (kind, object id), the kind one of `MEMBER_KINDS`."""
 
     id: str
     display_name: str
@@ -88,7 +89,7 @@ class Directory:
         whole = _user(upn, str(properties.get("displayName") or upn.split("@")[0])) | properties
         whole["id"] = str(whole["id"]).lower()
         user = User(whole, is_admin=is_admin)
-        self.remove(user.id)
+        self._forget(user.id)
         self.users[user.id] = user
         self._by_upn[upn.lower()] = user.id
         return user
@@ -108,14 +109,50 @@ class Directory:
         """The user an id or UPN names."""
         return self.users.get(self._by_upn.get(key.lower(), key.lower()))
 
+    def add_group(self, content: dict[str, Any]) -> Group:
+        """Add or replace a group; ValueError that says what is wrong with its description."""
+        name, visibility = content.get("displayName"), content.get("visibility")
+        if not isinstance(name, str) or not name:
+            raise ValueError("displayName is required")
+        members = content.get("members", [])
+        if not isinstance(members, list):
+            raise ValueError("members must be a list")  # noqa: TRY004 - one error type for every wrong value
+        if visibility is not None and not isinstance(visibility, str):
+            raise ValueError("visibility must be a text")
+        identity = str(content.get("id") or object_id(f"group:{name}")).lower()
+        # A group that holds a member twice does not exist.
+        group = Group(identity, name, list(dict.fromkeys(self._member(entry) for entry in members)), visibility)
+        self.groups[identity] = group
+        return group
+
+    def _member(self, entry: Any) -> tuple[str, str]:
+        if isinstance(entry, dict):
+            kind, identity = entry.get("type"), entry.get("id")
+            if kind not in MEMBER_KINDS or not isinstance(identity, str):
+                raise ValueError(f"a member is an id, or {{type: {'|'.join(MEMBER_KINDS)}, id}}")
+            return kind, identity.lower()
+        key = str(entry).lower()
+        if user := self.find(key):
+            return "user", user.id
+        if key in self.groups:
+            return "group", key
+        raise ValueError(f"there is no user or group {entry}; give members of other kinds as {{type, id}}")
+
     def remove(self, key: str) -> bool:
-        """Delete a user, as if it had been purged."""
-        user = self.find(key)
+        """Delete a user and its memberships, as if it had been purged."""
+        user = self._forget(key)
         if user is None:
             return False
-        del self.users[user.id]
-        self._by_upn.pop(user.upn.lower(), None)
+        for group in self.groups.values():
+            group.members = [member for member in group.members if member != ("user", user.id)]
         return True
+
+    def _forget(self, key: str) -> User | None:
+        user = self.find(key)
+        if user is not None:
+            del self.users[user.id]
+            self._by_upn.pop(user.upn.lower(), None)
+        return user
 
     def transitive(self, group: Group) -> list[tuple[str, str]]:
         """All members at any depth, each once; a cycle ends where it began."""

@@ -16,6 +16,7 @@ from local.simulator.routes import resolve
 from local.simulator.settings import Settings
 
 _COSTS: Final = {"users": 2, "members": 3, "transitiveMembers": 5, "user": 1, "revoke": 1}
+_SHORT_PAGE: Final = 20
 _TOLD_FROM: Final = 0.8
 _THROTTLED: Final = 429
 _UNAUTHORIZED: Final = 401
@@ -174,7 +175,9 @@ class Gateway:
     @staticmethod
     def _cost(call: Call) -> int:
         cost = _COSTS.get(call.route.name, 1) if call.route else 1
-        return max(1, cost - ("$select" in call.params))
+        top = call.params.get("$top", "")
+        is_short = top.isdigit() and int(top) < _SHORT_PAGE
+        return max(1, cost - ("$select" in call.params) - is_short)
 
 
 def mishap_of(action: dict[str, Any]) -> Mishap:

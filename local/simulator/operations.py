@@ -23,7 +23,6 @@ _DEFAULT: Final = (
     *("id", "businessPhones", "displayName", "givenName", "jobTitle", "mail", "mobilePhone", "officeLocation"),
     *("preferredLanguage", "surname", "userPrincipalName"),
 )
-_TYPES: Final = {name: f"#microsoft.graph.{name}" for name in ("user", "group", "device", "servicePrincipal")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,15 +138,21 @@ class Operations:
         test = parsed_filter(call.params["$filter"], advanced=call.advanced) if call.params.get("$filter") else None
         selected = _selected(call)
         found = [user for user in self.directory.users.values() if test is None or test(user.properties)]
-        items = [self._shown(user, selected) for user in found]
-        return page(call, items, settings=self.settings, clock=self.clock, context="users")
+        return page(
+            call,
+            found,
+            lambda user: self._shown(user, selected),
+            settings=self.settings,
+            clock=self.clock,
+            context="users",
+        )
 
     def _groups(self, call: Call) -> Answer:
         _need(call, READ_GROUPS)
         test = parsed_filter(call.params["$filter"], advanced=call.advanced) if call.params.get("$filter") else None
         shown = [{"id": group.id, "displayName": group.display_name} for group in self.directory.groups.values()]
         items = [item for item in shown if test is None or test(item)]
-        return page(call, items, settings=self.settings, clock=self.clock, context="groups")
+        return page(call, items, dict, settings=self.settings, clock=self.clock, context="groups")
 
     def _members(self, call: Call, key: str) -> Answer:
         _need(call, READ_GROUPS)
@@ -160,12 +165,12 @@ class Operations:
         if group.visibility == HIDDEN and not call.held_roles() & READ_HIDDEN:
             members = []
         selected = _selected(call)
-        items = [
-            {"@odata.type": _TYPES[kind], **self._member(call, kind, identity, selected)}
-            for kind, identity in members
-            if not (route and route.cast) or kind == "user"
-        ]
-        return page(call, items, settings=self.settings, clock=self.clock, context="directoryObjects")
+        wanted = [member for member in members if not (route and route.cast) or member[0] == "user"]
+
+        def show(member: tuple[str, str]) -> dict[str, Any]:
+            return {"@odata.type": f"#microsoft.graph.{member[0]}", **self._member(call, *member, selected)}
+
+        return page(call, wanted, show, settings=self.settings, clock=self.clock, context="directoryObjects")
 
     def _member(self, call: Call, kind: str, identity: str, selected: tuple[str, ...]) -> dict[str, Any]:
         user = self.directory.users.get(identity) if kind == "user" else None

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -14,8 +15,19 @@ _DEFAULT: Final = 100
 _LARGEST: Final = 999
 
 
-def page(call: Call, items: list[dict[str, Any]], *, settings: Settings, clock: Clock, context: str) -> Answer:
-    """One page of the items with the absolute link to the next; the link's token carries place and age."""
+def page[T](
+    call: Call,
+    items: Sequence[T],
+    show: Callable[[T], dict[str, Any]],
+    *,
+    settings: Settings,
+    clock: Clock,
+    context: str,
+) -> Answer:
+    """One page of the items with the absolute link to the next; the link's token carries place and age.
+
+    Only what is on the page is shown: a list may be long.
+    """
     size = _size(call.params.get("$top"))
     start, empties, made_at = 0, settings.empty_pages, clock.now()
     token = call.params.get("$skiptoken")
@@ -38,7 +50,7 @@ def page(call: Call, items: list[dict[str, Any]], *, settings: Settings, clock: 
         query["$skiptoken"] = base64.urlsafe_b64encode(content.encode()).decode()
         path = call.target.partition("?")[0]
         body["@odata.nextLink"] = f"{call.origin}/v1.0{path}?{urlencode(query)}"
-    return Answer(status=200, body=body | {"value": shown})
+    return Answer(status=200, body=body | {"value": [show(item) for item in shown]})
 
 
 def _size(text: str | None) -> int:

@@ -17,6 +17,8 @@ from local.simulator.operations import new_request_id
 from local.simulator.tenant import Tenant
 
 _LARGEST_BODY: Final = 16 * 1024 * 1024
+# A filter of 4,000 characters takes up to three times as many in a URL.
+_LONGEST_LINE: Final = 32 * 1024
 _DIAGNOSTIC: Final = (
     '{"ServerInfo":{"DataCenter":"Simulated","Slice":"E","Ring":"5","ScaleUnit":"000","RoleInstance":"SIM00000000"}}'
 )
@@ -154,7 +156,9 @@ def _dropped(request: web.Request) -> web.StreamResponse:
 @asynccontextmanager
 async def running(tenant: Tenant, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve a tenant while the context lasts; yields its root, e.g. ``http://127.0.0.1:7081``."""
-    runner = web.AppRunner(Server(tenant).application(), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        Server(tenant).application(), access_log=None, shutdown_timeout=1.0, max_line_size=_LONGEST_LINE
+    )
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     try:
