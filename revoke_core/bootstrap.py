@@ -64,7 +64,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     """Put the app together; nothing connects, and no heavy library is imported, before the first use."""
     clock = clock or SystemClock()
     storage = Storage(settings=settings.storage)
-    log = TableStatusLog(storage=storage)
+    log = TableStatusLog(storage=storage, whole_inputs=True)
     index = TableUserIndex(storage=storage)
     ledger = TableLedger(storage=storage, clock=clock)
     board = PaceBoard(storage=storage, clock=clock)

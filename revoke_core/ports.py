@@ -95,7 +95,13 @@ class StatusLog(Protocol):
         """The request's row."""
 
     async def inputs(self, request_id: str) -> RevocationRequest | None:
-        """What was asked for."""
+        """What was asked for.
+
+        ``users`` of a large request is empty: ``part_sizes`` tells how many parts ``named_users`` has to read.
+        """
+
+    async def named_users(self, request_id: str, part: int) -> Sequence[UserRef] | None:
+        """The named users of one part (from 0), at most 2,000, in order; ``None`` past the last."""
 
     async def update(self, record: RequestRecord) -> None:
         """Write the parts of a request's row that change: status, counts, warnings, error, end."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import zlib
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from revoke_core.domain.identifiers import UserRef, parse_user
 from revoke_core.domain.moments import parsed_or_none, written
-from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import (
     Correlation,
     Counts,
@@ -178,36 +175,6 @@ def run_from(entity: Mapping[str, Any], version: str) -> Run:
 def row_key(position: int) -> str:
     """Rows sort in the order the users were first named."""
     return f"{position:07d}"
-
-
-def packed(request: RevocationRequest) -> bytes:
-    """What was asked for, small enough to stand in a table: JSON, deflated."""
-    content = {
-        "users": [user.given for user in request.users],
-        "exclude": [user.given for user in request.exclude],
-        "reason": request.reason,
-        "expectedUsers": request.expected_users,
-        "dryRun": request.dry_run,
-        "verify": request.verify,
-    }
-    return zlib.compress(json.dumps(content, separators=(",", ":")).encode(), level=1)
-
-
-def unpacked(data: bytes) -> RevocationRequest:
-    """The reverse of ``packed``."""
-    content = json.loads(zlib.decompress(data))
-    return RevocationRequest(
-        users=_users(content["users"]),
-        exclude=_users(content["exclude"]),
-        reason=content["reason"],
-        expected_users=content["expectedUsers"],
-        dry_run=content["dryRun"],
-        verify=content["verify"],
-    )
-
-
-def _users(texts: list[str]) -> tuple[UserRef, ...]:
-    return tuple(user for user in map(parse_user, texts) if user)
 
 
 def _counts_columns(counts: Counts) -> Entity:

@@ -12,23 +12,33 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from revoke_core.adapters.inputs import (
+    PROPERTY_BYTES,
+    cut,
+    in_entities,
+    joined,
+    packed_head,
+    packed_users,
+    place_of,
+    unpacked,
+    unpacked_users,
+)
 from revoke_core.adapters.paging import one_page
 from revoke_core.adapters.rows import (
     RUN_ROW,
-    packed,
     record_entity,
     record_from,
     request_partition,
     row_key,
     run_entity,
     run_from,
-    unpacked,
     user_entity,
     user_from,
 )
 from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE, USERS_TABLE, Storage, answering
 from revoke_core.domain.errors import LeaseLost
 from revoke_core.domain.identifiers import inverted_time
+from revoke_core.domain.request import NamedUsers
 from revoke_core.domain.results import Counts
 from revoke_core.ports import Page, Run
 
@@ -36,21 +46,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.results import RequestedBy, RequestRecord, UserRow, UserStatus
 
 ROWS_PER_WRITE: Final = 99
-# One binary property holds 64 KiB and one entity 1 MiB.
-_PROPERTY_BYTES: Final = 60_000
-_ENTITY_PROPERTIES: Final = 14
+_HEAD_ROW: Final = "head-"
 _OPEN: Final = "(Status eq 'pending' or Status eq 'revoked')"
 
 
 class TableStatusLog:
-    """The ``StatusLog`` port over two tables; large inputs stand beside them in ``RevocationState``."""
+    """The ``StatusLog`` port over two tables; large inputs stand beside them in ``RevocationState``.
 
-    def __init__(self, *, storage: Storage) -> None:
+    ``whole_inputs`` has ``inputs`` read all parts at once, for a worker that does not read them one by one.
+    """
+
+    def __init__(self, *, storage: Storage, whole_inputs: bool = False) -> None:
         self._storage = storage
+        self._whole_inputs = whole_inputs
 
     async def create(self, record: RequestRecord, request: RevocationRequest | None) -> None:
         """Insert the request's row last: it is what makes the request durable.
@@ -62,7 +75,7 @@ class TableStatusLog:
         entity = record_entity(record)
         with answering():
             if request is not None:
-                entity |= await self._put_inputs(record.id, packed(request))
+                entity |= await self._put_inputs(record.id, request)
             try:
                 await self._storage.table(REQUESTS_TABLE).create_entity(entity)
             except ResourceExistsError:
@@ -74,16 +87,32 @@ class TableStatusLog:
         return record_from(entity) if entity else None
 
     async def inputs(self, request_id: str) -> RevocationRequest | None:
-        """What was asked for, wherever it stands."""
-        select = ["PartitionKey", "RowKey", "Input", "InputRows"]
+        """What was asked for, with its users when they stand in the request's row."""
+        select = ["Input", "InputRows", "InputUsers"]
         entity = await self._row(REQUESTS_TABLE, request_partition(request_id), request_id, select=select)
         if entity is None or not (entity.get("Input") or entity.get("InputRows")):
             return None
-        data: bytes = entity.get("Input") or b""
+        head: bytes = entity.get("Input") or b""
         for number in range(int(entity.get("InputRows") or 0)):
-            part = await self._row(STATE_TABLE, f"input-{request_id}", row_key(number), select=None)
-            data += b"".join(part[f"Part{index:02d}"] for index in range(part["Parts"])) if part else b""
-        return unpacked(data)
+            pieces = await self._row(STATE_TABLE, _inputs_of(request_id), _HEAD_ROW + row_key(number), select=None)
+            head += joined(pieces) if pieces else b""
+        data = entity.get("InputUsers")
+        request = unpacked(head, unpacked_users(data) if data else NamedUsers())
+        if self._whole_inputs and request.named and not request.users:
+            parts = [await self.named_users(request_id, part) or () for part in range(request.named_parts)]
+            return replace(request, users=NamedUsers(user.given for users in parts for user in users))
+        return request
+
+    async def named_users(self, request_id: str, part: int) -> Sequence[UserRef] | None:
+        """One part, read by itself; the only part of a small request stands in the request's row."""
+        number, column = place_of(part)
+        entity = await self._row(STATE_TABLE, _inputs_of(request_id), row_key(number), select=[column])
+        data = entity.get(column) if entity else None
+        if entity is None and part == 0:
+            select = ["InputUsers"]
+            entity = await self._row(REQUESTS_TABLE, request_partition(request_id), request_id, select=select)
+            data = entity.get("InputUsers") if entity else None
+        return unpacked_users(data) if data else None
 
     async def update(self, record: RequestRecord) -> None:
         """Merge what changes into the request's row."""
@@ -187,19 +216,31 @@ class TableStatusLog:
             raise LeaseLost(run.request_id)
         return replace(run, version=entity.metadata["etag"])
 
-    async def _put_inputs(self, request_id: str, data: bytes) -> dict[str, Any]:
-        if len(data) <= _PROPERTY_BYTES:
-            return {"Input": data}
-        parts = [data[start : start + _PROPERTY_BYTES] for start in range(0, len(data), _PROPERTY_BYTES)]
-        groups = [parts[start : start + _ENTITY_PROPERTIES] for start in range(0, len(parts), _ENTITY_PROPERTIES)]
+    async def _put_inputs(self, request_id: str, request: RevocationRequest) -> dict[str, Any]:
+        """Store what does not fit the request's row; returns the columns that do."""
+        parts = list(packed_users(request.users))
+        head = packed_head(request, [size for size, _ in parts])
+        columns: dict[str, Any] = {}
+        rows: dict[str, dict[str, bytes]] = {}
+        if len(head) <= PROPERTY_BYTES:
+            columns["Input"] = head
+        else:
+            pieces = list(in_entities(cut(head)))
+            rows |= {_HEAD_ROW + row_key(number): properties for number, properties in enumerate(pieces)}
+            columns["InputRows"] = len(pieces)
+        if len(parts) == 1:
+            columns["InputUsers"] = parts[0][1]
+        else:
+            entities = in_entities([data for _, data in parts])
+            rows |= {row_key(number): properties for number, properties in enumerate(entities)}
         table = self._storage.table(STATE_TABLE)
-        entities = [
-            {"PartitionKey": f"input-{request_id}", "RowKey": row_key(number), "Parts": len(group)}
-            | {f"Part{index:02d}": part for index, part in enumerate(group)}
-            for number, group in enumerate(groups)
-        ]
-        await asyncio.gather(*(table.upsert_entity(entity) for entity in entities))
-        return {"InputRows": len(groups)}
+        await asyncio.gather(
+            *(
+                table.upsert_entity({"PartitionKey": _inputs_of(request_id), "RowKey": key} | properties)
+                for key, properties in rows.items()
+            )
+        )
+        return columns
 
     async def _row(self, table: str, partition: str, row: str, *, select: list[str] | None) -> Any:
         from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 -- kept out of the app's import
@@ -209,6 +250,10 @@ class TableStatusLog:
                 return await self._storage.table(table).get_entity(partition, row, select=select)
             except ResourceNotFoundError:
                 return None
+
+
+def _inputs_of(request_id: str) -> str:
+    return f"input-{request_id}"
 
 
 def _record_columns() -> list[str]:

@@ -12,6 +12,8 @@ _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _UPN: Final = re.compile(rf"[A-Za-z0-9'.\-_!#^~$+]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
 _LONGEST_UPN: Final = 320
+# Blanks around a name are forgiven, but what is kept of a user must have a bound.
+_LONGEST_GIVEN: Final = 1000
 _BLANKS: Final = " \t\r\n"
 
 USER_FORM: Final = (
@@ -50,12 +52,29 @@ class UserRef:
 
 def parse_user(text: str) -> UserRef | None:
     """The user a text names, or ``None`` when it has neither form; only what passes here may reach a URL."""
+    if not names_user(text):
+        return None
     trimmed = text.strip(_BLANKS)
     if _GUID.fullmatch(trimmed):
         return UserRef(given=text, text=trimmed.lower(), is_id=True)
-    if len(trimmed) <= _LONGEST_UPN and _UPN.fullmatch(trimmed):
-        return UserRef(given=text, text=trimmed, is_id=False)
-    return None
+    return UserRef(given=text, text=trimmed, is_id=False)
+
+
+def names_user(text: str) -> bool:
+    """Whether a text has one of the two forms; much cheaper than making the reference."""
+    if _GUID.fullmatch(text):
+        return True
+    if len(text) > _LONGEST_GIVEN:
+        return False
+    trimmed = text.strip(_BLANKS)
+    if _GUID.fullmatch(trimmed):
+        return True
+    return len(trimmed) <= _LONGEST_UPN and _UPN.fullmatch(trimmed) is not None
+
+
+def user_key(text: str) -> str:
+    """The ``UserRef.key`` of a text that names a user."""
+    return text.strip(_BLANKS).lower()
 
 
 def is_object_id(text: str) -> bool:

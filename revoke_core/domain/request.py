@@ -4,21 +4,79 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Any, Final
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from revoke_core.domain.errors import Fault, GuardRefused, InvalidRequest, TooLarge
-from revoke_core.domain.identifiers import USER_FORM, UserRef, parse_user
+from revoke_core.domain.identifiers import USER_FORM, UserRef, is_object_id, names_user, parse_user, user_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
 LONGEST_REASON: Final = 1000
+LONGEST_FILTER: Final = 4000
 LONGEST_NAME: Final = 200
 LONGEST_KEY: Final = 255
 
-BODY_FIELDS: Final = ("user", "users", "groups", "filter", "exclude", "reason", "expectedUsers", "dryRun", "verify")
+BODY_FIELDS: Final = (
+    *("user", "users", "groups", "transitive", "filter", "exclude"),
+    *("reason", "expectedUsers", "dryRun", "verify"),
+)
 OWN_FIELDS: Final = ("reason",)
 QUEUE_FIELDS: Final = ("idempotencyKey", "requestedBy")
-_NOT_YET: Final = ("groups", "filter")
+GROUP_FORM: Final = (
+    "is not the object id of a group (8-4-4-4-12 hexadecimal digits); copy it from the group's page in Entra"
+)
+_TARGETS: Final = ("user", "users", "groups", "filter")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_BLANKS: Final = " \t\r\n"
+
+
+class NamedUsers(Sequence[UserRef]):
+    """Users kept as the texts that named them: a reference is only made for the one that is looked at.
+
+    A request may name 100,000 users, and as references they would take four times the room. Every text must have
+    passed ``names_user``.
+    """
+
+    __slots__ = ("_texts",)
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._texts = texts if isinstance(texts, list) else list(texts)
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The texts as they were given."""
+        return self._texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, place: int) -> UserRef: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> NamedUsers: ...
+
+    def __getitem__(self, place: int | slice) -> UserRef | NamedUsers:
+        if isinstance(place, slice):
+            return NamedUsers(self._texts[place])
+        user = parse_user(self._texts[place])
+        if user is None:
+            raise ValueError("a text that names no user was taken for a user")
+        return user
+
+    def __eq__(self, other: object) -> bool:
+        return self._texts == other._texts if isinstance(other, NamedUsers) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._texts))
+
+    def __repr__(self) -> str:
+        return f"NamedUsers({len(self._texts)} users)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +85,11 @@ class RevocationRequest:
 
     ``groups`` are object ids of groups whose user members are meant, transitive ones unless ``transitive`` is false;
     ``filter`` is an OData filter over Graph's ``/users``; ``retry_of`` is a request whose failed users are meant.
+    ``part_sizes`` is how many named users stand in each part of a stored request; there ``users`` is empty when they
+    take more than one part, and ``StatusLog.named_users`` reads them.
     """
 
-    users: tuple[UserRef, ...] = ()
+    users: Sequence[UserRef] = NamedUsers()
     groups: tuple[str, ...] = ()
     transitive: bool = True
     filter: str | None = None
@@ -39,12 +99,31 @@ class RevocationRequest:
     expected_users: int | None = None
     dry_run: bool = False
     verify: bool = True
+    part_sizes: tuple[int, ...] = field(default=(), compare=False)
+
+    @property
+    def named_parts(self) -> int:
+        """In how many parts the named users are stored; 0 for a request that was not read from storage."""
+        return len(self.part_sizes)
+
+    @property
+    def named(self) -> int:
+        """How many users are named, repetitions included, wherever they stand."""
+        return len(self.users) or sum(self.part_sizes)
+
+    def distinct(self) -> int:
+        """How many of ``users`` are left once textual repetitions are folded."""
+        return len(set(_keys(self.users)))
 
     def digest(self) -> str:
         """SHA-256 over the meaning of the request, so that spacing and key order do not matter."""
         meaning = {
-            "users": [user.key for user in self.users],
-            "exclude": sorted(user.key for user in self.exclude),
+            "users": list(_keys(self.users)),
+            "groups": sorted(self.groups),
+            "transitive": self.transitive,
+            "filter": self.filter,
+            "retryOf": self.retry_of,
+            "exclude": sorted(_keys(self.exclude)),
             "reason": self.reason,
             "expectedUsers": self.expected_users,
             "dryRun": self.dry_run,
@@ -109,15 +188,20 @@ def parse_request(value: Any, limits: Limits, *, allowed: tuple[str, ...] = BODY
     reader = _Reader({name: member for name, member in value.items() if member is not None})
     reader.refuse_unknown(allowed)
     users = reader.users("user") + reader.users("users")
+    groups = reader.groups("groups")
+    transitive = reader.flag("transitive", default=True)
     request = RevocationRequest(
-        users=tuple(users),
-        exclude=tuple(reader.users("exclude")),
+        users=NamedUsers(users),
+        groups=groups,
+        # Without groups it says nothing, and then it must not tell two requests apart either.
+        transitive=transitive or not groups,
+        filter=reader.filter("filter"),
+        exclude=tuple(NamedUsers(reader.users("exclude"))),
         reason=reader.text("reason", LONGEST_REASON),
         expected_users=reader.count("expectedUsers"),
         dry_run=reader.flag("dryRun", default=False),
         verify=reader.flag("verify", default=True),
     )
-    reader.refuse_not_yet()
     if not reader.names_somebody():
         reader.faults.append(Fault("", "names nobody; give user, users, groups or filter"))
     if limits.require_reason and not (request.reason or "").strip():
@@ -180,35 +264,62 @@ class _Reader:
                 known = ", ".join(allowed)
                 self.faults.append(Fault(f"/{_escaped(name)}", f"is not a known field; known are {known}"))
 
-    def refuse_not_yet(self) -> None:
-        for name in _NOT_YET:
-            if name in self._members:
-                self.faults.append(Fault(f"/{name}", "is not available in this version; name the users in users"))
-
     def names_somebody(self) -> bool:
-        return any(self._members.get(name) not in (None, []) for name in ("user", "users", *_NOT_YET))
+        return any(self._members.get(name) not in (None, []) for name in _TARGETS)
 
-    def users(self, name: str) -> list[UserRef]:
+    def users(self, name: str) -> list[str]:
+        """The texts that name users, as given."""
         member = self._members.get(name)
         if member is None:
             return []
         if name == "user":
-            found = self._user(member, "/user")
-            return [found] if found else []
+            return [member] if self._is_user(member, "/user") else []
         if not isinstance(member, list):
             self.faults.append(Fault(f"/{name}", "must be an array of object ids or user principal names"))
             return []
-        read = (self._user(item, f"/{name}/{position}") for position, item in enumerate(member))
-        return [user for user in read if user]
+        if all(isinstance(item, str) for item in member) and all(map(names_user, member)):
+            return member
+        return [item for position, item in enumerate(member) if self._is_user(item, f"/{name}/{position}")]
 
-    def _user(self, value: Any, pointer: str) -> UserRef | None:
+    def _is_user(self, value: Any, pointer: str) -> bool:
         if not isinstance(value, str):
             self.faults.append(Fault(pointer, "must be a text: an object id or a user principal name"))
-            return None
-        found = parse_user(value)
-        if found is None:
+            return False
+        if not names_user(value):
             self.faults.append(Fault(pointer, USER_FORM))
-        return found
+            return False
+        return True
+
+    def groups(self, name: str) -> tuple[str, ...]:
+        """Object ids in lower case, each once, in the order first named."""
+        member = self._members.get(name)
+        if member is None:
+            return ()
+        if not isinstance(member, list):
+            self.faults.append(Fault(f"/{name}", "must be an array of object ids of groups"))
+            return ()
+        found: dict[str, None] = {}
+        for position, item in enumerate(member):
+            identity = item.strip(_BLANKS).lower() if isinstance(item, str) else ""
+            if is_object_id(identity):
+                found[identity] = None
+            else:
+                self.faults.append(Fault(f"/{name}/{position}", GROUP_FORM))
+        return tuple(found)
+
+    def filter(self, name: str) -> str | None:
+        """An OData filter without the blanks around it; whether Graph takes it only Graph can say."""
+        text = self.text(name, LONGEST_FILTER)
+        if text is None:
+            return None
+        trimmed = text.strip()
+        if not trimmed:
+            self.faults.append(Fault(f"/{name}", "is blank; give an OData filter such as department eq 'HP'"))
+            return None
+        if _CONTROLS.search(trimmed):
+            self.faults.append(Fault(f"/{name}", "holds control characters; write the filter in one line"))
+            return None
+        return trimmed
 
     def text(self, name: str, longest: int) -> str | None:
         member = self._members.get(name)
@@ -242,6 +353,10 @@ class _Reader:
             self.faults.append(Fault(f"/{name}", "must be true or false"))
             return default
         return member
+
+
+def _keys(users: Iterable[UserRef]) -> Iterable[str]:
+    return map(user_key, users.texts) if isinstance(users, NamedUsers) else (user.key for user in users)
 
 
 def _storable(text: str) -> bool:

@@ -25,6 +25,7 @@ from revoke_core.entrypoints.http_words import (
     problem_answer,
     unexpected_answer,
 )
+from revoke_core.entrypoints.named_only import refuse_unexpanded
 from revoke_core.service.submitting import Submission
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class HttpDoor:
 
     async def _submitted(self, call: HttpCall, caller: Caller, request: RevocationRequest) -> HttpAnswer:
         key = idempotency_key(call)
+        refuse_unexpanded(request)
         await self._ready()
         wanted = preference(call, self._in_call_limit)
         submission = Submission(

@@ -59,8 +59,7 @@ class Reader:
             warnings = record.warnings or run.warnings
             record = replace(record, status=RequestStatus.RUNNING, counts=run.counts, warnings=warnings)
         if not record.status.is_final and not users:
-            request = await self._log.inputs(record.id)
-            users = unplanned(request)[:USERS_IN_RESOURCE] if request else []
+            users = await self._named(record.id)
         return Status(record=record, users=users, next_at=run.next_at if run else None)
 
     async def users(self, request_id: str, *, status: UserStatus | None, size: int, token: str | None) -> Page[UserRow]:
@@ -102,6 +101,13 @@ class Reader:
             and (requested_by is None or requested_by.is_same_caller(item.record.requested_by))
         ]
         return Page(items=kept, token=page.token)
+
+    async def _named(self, request_id: str) -> list[UserRow]:
+        """The first named users of a request without rows, as far as they are known without asking anybody."""
+        request = await self._log.inputs(request_id)
+        if request is not None and request.named_parts and not request.users:
+            request = replace(request, users=tuple(await self._log.named_users(request_id, 0) or ()))
+        return unplanned(request)[:USERS_IN_RESOURCE] if request else []
 
     async def _touched(self, request_id: str, position: int) -> Status | None:
         record, row = await asyncio.gather(self._log.get(request_id), self._log.row(request_id, position))

@@ -13,7 +13,6 @@ from revoke_core.domain.identifiers import new_request_id
 from revoke_core.domain.problems import PROTECTED_UNREADABLE
 from revoke_core.domain.results import Correlation, Counts, Problem, RequestedBy, RequestRecord, RequestStatus
 from revoke_core.ports import Claim
-from revoke_core.service.planning import unique
 from revoke_core.service.protection import ProtectedListUnreadable
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Submitter:
         if isinstance(taken, RequestRecord):
             return taken
         record = self._record(taken, submission)
-        in_call = within is not None and len(unique(submission.request.users)) <= IN_CALL_USERS
+        in_call = within is not None and submission.request.distinct() <= IN_CALL_USERS
         if not in_call or within is None:
             return await self._accepted(record, submission, delay=timedelta(0))
         # Looking users up changes nothing, so it need not wait for the request to be durable.
@@ -140,7 +139,7 @@ class Submitter:
 
     def _record(self, request_id: str, submission: Submission) -> RequestRecord:
         request = submission.request
-        total = len(unique(request.users))
+        total = request.distinct()
         return RequestRecord(
             id=request_id,
             status=RequestStatus.ACCEPTED,

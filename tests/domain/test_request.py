@@ -1,3 +1,4 @@
+import gc
 import json
 from typing import Any
 
@@ -6,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from revoke_core.domain.errors import GuardRefused, InvalidRequest, TooLarge
-from revoke_core.domain.request import LARGEST_BODY, Limits, RevocationRequest, parse_request, read_json
+from revoke_core.domain.identifiers import UserRef
+from revoke_core.domain.request import (
+    LARGEST_BODY,
+    Limits,
+    NamedUsers,
+    RevocationRequest,
+    parse_request,
+    read_json,
+)
 
 LIMITS = Limits(max_users=100, require_reason=False)
 
@@ -45,10 +54,80 @@ def test_expected_users_is_a_whole_number(value: Any) -> None:
     assert pointers({"user": "adele@contoso.com", "expectedUsers": value}) == {"/expectedUsers"}
 
 
-@pytest.mark.parametrize("name", ["groups", "filter"])
-def test_targets_of_a_later_version_are_refused_by_name(name: str) -> None:
-    """Nothing is silently ignored that would have widened or narrowed who is hit."""
-    assert pointers({"user": "adele@contoso.com", name: "x"}) == {f"/{name}"}
+GROUP = "8F5D1C2E-0000-4000-8000-00000000ABCD"
+
+
+def test_groups_are_read_in_lower_case_and_each_once() -> None:
+    """Object ids compare without case; blanks around them are forgiven, and transitive members are meant."""
+    other = GROUP.replace("8", "9")
+    request = read({"groups": [GROUP, f" {other}\n", GROUP.lower()]})
+    assert (request.groups, request.transitive) == ((GROUP.lower(), other.lower()), True)
+    assert read({"groups": [GROUP], "transitive": False}).transitive is False
+
+
+@pytest.mark.parametrize("value", ["All of HP", "", 5, None, {}, "adele@contoso.com", f"{GROUP}/../x", f"{GROUP}0"])
+def test_a_group_is_named_by_its_object_id_alone(value: Any) -> None:
+    """Names of groups are not unique, and nothing else may reach a URL."""
+    assert pointers({"groups": [GROUP, value]}) == {"/groups/1"}
+    assert pointers({"user": "adele@contoso.com", "groups": value or "x"}) == {"/groups"}
+
+
+@pytest.mark.parametrize("value", ["", "  \t", 5, ["x"], "a" * 4001, "a\nb", "a\u0000b", "a\u0085b", "\ud800"])
+def test_a_filter_is_one_line_of_text(value: Any) -> None:
+    """Blank, too long, with control characters or not storable: a fault, whatever else is named."""
+    assert pointers({"user": "adele@contoso.com", "filter": value}) == {"/filter"}
+
+
+def test_a_filter_is_kept_as_it_is() -> None:
+    """Only the blanks around it go."""
+    text = "displayName eq 'O''Brien & Söhne #1'"
+    assert read({"filter": f"  {text}\n"}).filter == text
+    assert read({"filter": "a" * 4000}).filter == "a" * 4000
+
+
+@pytest.mark.parametrize("value", ["yes", 1, [], {}])
+def test_transitive_is_true_or_false(value: Any) -> None:
+    """A text is no flag."""
+    assert pointers({"groups": [GROUP], "transitive": value}) == {"/transitive"}
+
+
+def test_transitive_alone_names_nobody() -> None:
+    """It only says how groups are meant."""
+    assert "" in pointers({"transitive": False})
+    assert "" in pointers({"groups": []})
+
+
+def test_a_hundred_thousand_names_stay_texts() -> None:
+    """The largest request is parsed without an object for every user; each is made when it is looked at."""
+    limits = Limits(max_users=100_000, require_reason=False)
+    before = sum(isinstance(item, UserRef) for item in gc.get_objects())
+    request = parse_request({"users": [f"user{number}@contoso.com" for number in range(100_000)]}, limits)
+    assert request.distinct() == 100_000
+    request.digest()
+    assert sum(isinstance(item, UserRef) for item in gc.get_objects()) - before < 10
+    assert request.users[99_999].text == "user99999@contoso.com"
+
+
+def test_named_users_are_a_sequence_of_references() -> None:
+    """They read as a tuple of references would; two are equal when their texts are."""
+    users = read({"users": [" Adele@contoso.com", GROUP]}).users
+    assert [user.given for user in users] == [" Adele@contoso.com", GROUP]
+    assert [user.text for user in users[1:]] == [GROUP.lower()]
+    assert users == NamedUsers([" Adele@contoso.com", GROUP])
+    assert users != NamedUsers(["Adele@contoso.com", GROUP])
+    assert hash(users) == hash(NamedUsers([" Adele@contoso.com", GROUP]))
+
+
+def test_a_name_in_a_sea_of_blanks_is_refused() -> None:
+    """Blanks around a name are forgiven up to a length that can be stored."""
+    assert read({"user": " " * 100 + "adele@contoso.com"}).users[0].text == "adele@contoso.com"
+    assert pointers({"user": " " * 1000 + "adele@contoso.com"}) == {"/user"}
+
+
+def test_repetitions_are_counted_by_their_texts() -> None:
+    """Case and blanks make no other user."""
+    request = read({"users": ["adele@contoso.com", " ADELE@contoso.com", "bob@contoso.com"]})
+    assert (request.named, request.distinct()) == (3, 2)
 
 
 def test_null_is_absent() -> None:
@@ -119,6 +198,29 @@ def test_the_digest_is_of_the_meaning() -> None:
     same = read({"exclude": ["C@d.de", "a@b.de"], "users": ["adele@CONTOSO.com"], "dryRun": False})
     other = read({"user": "bob@contoso.com", "exclude": ["a@b.de", "c@d.de"]})
     assert one.digest() == same.digest() != other.digest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"groups": [GROUP]},
+        {"groups": [GROUP.replace("8", "9"), GROUP], "transitive": False},
+        {"filter": "department eq 'Legal'"},
+    ],
+)
+def test_every_target_counts_in_the_digest(change: dict[str, Any]) -> None:
+    """Another group, filter or depth is another request."""
+    base = {"groups": [GROUP, GROUP.replace("8", "9")], "filter": "department eq 'HP'"}
+    assert read(base).digest() != read(base | change).digest()
+
+
+def test_spelling_of_targets_does_not_count_in_the_digest() -> None:
+    """Order and case of groups, blanks around the filter, a depth without groups, a default said aloud."""
+    other = GROUP.replace("8", "9")
+    one = read({"groups": [GROUP, other], "filter": "x"})
+    same = read({"filter": " x ", "transitive": True, "groups": [other.lower(), GROUP, other]})
+    assert one.digest() == same.digest()
+    assert read({"filter": "x", "transitive": False}).digest() == read({"filter": "x"}).digest()
 
 
 @given(
