@@ -28,7 +28,7 @@ def page[T](
 
     Only what is on the page is shown: a list may be long.
     """
-    size = _size(call.params.get("$top"))
+    size = min(_size(call.params.get("$top")), settings.largest_page)
     start, empties, made_at = 0, settings.empty_pages, clock.now()
     token = call.params.get("$skiptoken")
     if token:

@@ -55,6 +55,7 @@ class Settings:
     dollar_upn: str = "refuse"
     upn_keys: str = "allow"
     empty_pages: int = 0
+    largest_page: int = 999
     page_token_life_seconds: float | None = None
     shuffle_seed: int | None = 1
     batch_failed_status: int = 200
@@ -177,6 +178,7 @@ _PARSERS: Mapping[str, Parser] = {
     "dollarUpn": _choice("refuse", "allowEncoded"),
     "upnKeys": _choice("allow", "refuse"),
     "emptyPages": _integer(0),
+    "largestPage": _integer(1),
     "pageTokenLifeSeconds": _optional(_number(0)),
     "shuffleSeed": _optional(_integer(0)),
     "batchFailedStatus": _choice(200, 424),
