@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.permissions import TokenFacts
@@ -43,8 +43,23 @@ class Graph(Protocol):
     async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
         """One ``revokeSignInSessions`` call per user (at most 20), answers in order."""
 
-    def group_members(self, group_id: str) -> AsyncIterator[Answer]:
-        """Pages of the group's transitive members; the last answer may be a refusal."""
+    def group_members(
+        self, group_id: str, *, transitive: bool = True, link: str | None = None
+    ) -> AsyncGenerator[Answer]:
+        """Pages of a group's members of every kind; the last answer may be a refusal.
+
+        ``link`` is the nextLink to go on from. A link to another host, or one that was followed already, ends the list
+        with a lost answer. Raises ``TokenUnavailable`` when the identity gives no token.
+        """
+
+    def users_matching(self, text: str, *, link: str | None = None, advanced: bool = False) -> AsyncGenerator[Answer]:
+        """Pages of the users that an OData filter matches, as ``group_members``.
+
+        ``advanced`` asks for what Graph calls an advanced query, and has to be said again with the ``link``.
+        """
+
+    async def probe_filter(self, text: str, *, advanced: bool = False) -> Answer:
+        """What Graph says to a filter, for the price of one user; ``TokenUnavailable`` as above."""
 
     def time(self) -> datetime:
         """Now by Graph's clock, as its ``Date`` headers tell it."""

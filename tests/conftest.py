@@ -11,6 +11,7 @@ from aiohttp import ClientSession
 from azure.data.tables.aio import TableServiceClient
 from clients import Api, Tenant
 
+from local.processes import start
 from local.up import Kit, kit
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ PROTECTED = {"PROTECTED_USERS": "breakglass@contoso.com"}
 async def session() -> AsyncIterator[ClientSession]:
     async with ClientSession() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+async def azurite() -> AsyncIterator[str]:
+    """The connection string of an emulator for tests of single parts; the app knows nothing of it."""
+    child = await start("storage", ["storage", "--queue-port", "0", "--table-port", "0", "--json"])
+    yield str(child.ready["connectionString"])
+    await child.stop()
 
 
 @pytest.fixture(scope="session")

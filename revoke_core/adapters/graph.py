@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from revoke_core.adapters.graph_batch import LARGEST_BATCH, composed, single_answer, taken_apart
-from revoke_core.adapters.graph_paths import members_path, read_path, revoke_path
+from revoke_core.adapters.graph_paths import matching_path, members_path, read_path, revoke_path
 from revoke_core.domain.errors import TokenUnavailable
-from revoke_core.domain.verdicts import Answer, Delivery
+from revoke_core.domain.verdicts import Answer, Delivery, next_link
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from datetime import datetime
 
     from revoke_core.adapters.graph_wire import GraphWire
@@ -42,20 +42,47 @@ class MicrosoftGraph:
         """``POST /users/{id}/revokeSignInSessions`` for each."""
         return await self._each("POST", [revoke_path(user) for user in users])
 
-    async def group_members(self, group_id: str) -> AsyncIterator[Answer]:
-        """Pages of ``GET /groups/{id}/transitiveMembers``; an empty page may still be followed by another."""
-        path: str | None = members_path(group_id)
-        while path is not None:
-            answer = single_answer(await self._wire.send("GET", path), self._wire.time())
+    async def group_members(
+        self, group_id: str, *, transitive: bool = True, link: str | None = None
+    ) -> AsyncGenerator[Answer]:
+        """Pages of ``GET /groups/{id}/transitiveMembers`` or ``…/members``."""
+        async for answer in self._pages(members_path(group_id, transitive=transitive), link, {}):
             yield answer
-            link = (answer.body or {}).get("@odata.nextLink") if answer.is_success else None
-            path = self._wire.relative(link) if isinstance(link, str) else None
-            if isinstance(link, str) and path is None:
-                yield Answer(delivery=Delivery.LOST)
+
+    async def users_matching(
+        self, text: str, *, link: str | None = None, advanced: bool = False
+    ) -> AsyncGenerator[Answer]:
+        """Pages of ``GET /users?$filter=…``."""
+        async for answer in self._pages(matching_path(text, advanced=advanced), link, _conditions(advanced=advanced)):
+            yield answer
+
+    async def probe_filter(self, text: str, *, advanced: bool = False) -> Answer:
+        """``GET /users?$filter=…&$top=1``."""
+        path = matching_path(text, advanced=advanced, probe=True)
+        return single_answer(
+            await self._wire.send("GET", path, headers=_conditions(advanced=advanced)), self._wire.time()
+        )
 
     def time(self) -> datetime:
         """Now by Graph's clock."""
         return self._wire.time()
+
+    async def _pages(self, first: str, link: str | None, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
+        """Pages from the first, or from a nextLink; an empty page may still be followed by another.
+
+        Graph does not carry headers over to a nextLink, so they go out with every page.
+        """
+        path = first if link is None else self._wire.relative(link)
+        followed = {link}
+        while path is not None:
+            answer = single_answer(await self._wire.send("GET", path, headers=headers), self._wire.time())
+            yield answer
+            link = next_link(answer)
+            if link is None:
+                return
+            path = self._wire.relative(link) if link not in followed else None
+            followed.add(link)
+        yield Answer(delivery=Delivery.LOST)
 
     async def _each(self, method: str, paths: list[str]) -> list[Answer]:
         try:
@@ -72,3 +99,7 @@ class MicrosoftGraph:
             reply = await self._wire.send("POST", "/$batch", body=composed(method, chunk))
             answers += taken_apart(reply, len(chunk), self._wire.time())
         return answers
+
+
+def _conditions(*, advanced: bool) -> dict[str, str]:
+    return {"ConsistencyLevel": "eventual"} if advanced else {}

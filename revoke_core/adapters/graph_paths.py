@@ -1,4 +1,4 @@
-"""Paths under ``/v1.0``: the only place where a user's name becomes part of a URL.
+"""Paths under ``/v1.0``: the only place where a caller's words become part of a URL.
 
 UPN quirks: https://learn.microsoft.com/graph/api/user-get (``$`` needs the key form, ``#`` is encoded).
 """
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 USER_FIELDS: Final = (
     "id,userPrincipalName,userType,accountEnabled,externalUserState,creationType,signInSessionsValidFromDateTime"
 )
+
+# https://learn.microsoft.com/graph/api/user-list
+LARGEST_PAGE: Final = 999
 
 
 def user_path(user: UserRef) -> str:
@@ -33,6 +36,16 @@ def revoke_path(user: UserRef) -> str:
     return f"{user_path(user)}/revokeSignInSessions"
 
 
-def members_path(group_id: str) -> str:
-    """Transitive members without a type cast: works without the eventual-consistency header, types come along."""
-    return f"/groups/{quote(group_id, safe='')}/transitiveMembers?$select=id&$top=999"
+def members_path(group_id: str, *, transitive: bool = True) -> str:
+    """Members without a type cast: works without the eventual-consistency header, types come along."""
+    listed = "transitiveMembers" if transitive else "members"
+    return f"/groups/{quote(group_id, safe='')}/{listed}?$select=id,userPrincipalName&$top={LARGEST_PAGE}"
+
+
+def matching_path(text: str, *, advanced: bool = False, probe: bool = False) -> str:
+    """``/users`` with an OData filter. Advanced operators need ``$count`` beside a header.
+
+    https://learn.microsoft.com/graph/aad-advanced-queries
+    """
+    shown = "$select=id&$top=1" if probe else f"$select=id,userPrincipalName&$top={LARGEST_PAGE}"
+    return f"/users?$filter={quote(text, safe='')}&{shown}" + ("&$count=true" if advanced else "")

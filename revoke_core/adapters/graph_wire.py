@@ -7,6 +7,7 @@ handlers: pacing is decided by this app, redirects are never followed.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 30.0
 _LARGEST_ANSWER: Final = 32 * 1024 * 1024
+# What a URL may be made of; far below the length at which the HTTP library gives up.
+_LINK: Final = re.compile(r"[!-~]{1,30000}")
 _UNAUTHORIZED: Final = 401
 # Date headers have whole seconds, so a smaller difference says nothing.
 _NOTICED_OFFSET: Final = timedelta(seconds=2)
@@ -73,7 +76,12 @@ class GraphWire:
 
     def relative(self, link: str) -> str | None:
         """The path of a ``nextLink``, or ``None`` when it leads to another host: the token never goes there."""
-        given, own = urlsplit(link), urlsplit(self._endpoint)
+        if not _LINK.fullmatch(link):
+            return None
+        try:
+            given, own = urlsplit(link), urlsplit(self._endpoint)
+        except ValueError:
+            return None
         if (given.scheme, given.netloc.lower()) != (own.scheme, own.netloc.lower()):
             return None
         path = given.path.removeprefix("/v1.0")

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from revoke_core.domain.moments import written
-from revoke_core.domain.permissions import DEFAULT_GRANT, TokenFacts, grant_command
+from revoke_core.domain.permissions import DEFAULT_GRANT, READ_GROUPS, READ_USERS, TokenFacts, grant_command
+from revoke_core.domain.redaction import redacted
 from revoke_core.domain.results import Problem
 
 USER_NOT_FOUND: Final = Problem(
@@ -85,7 +86,8 @@ PAUSED: Final = Problem(
 NO_USERS_MATCHED: Final = Problem(
     "noUsersMatched",
     "The request comes down to no user at all.",
-    "Check users and exclude.",
+    "Check users, groups, filter and exclude; a group whose membership is hidden shows nobody without "
+    "Member.Read.Hidden.",
 )
 GRAPH_REFUSED: Final = Problem(
     "graphRefused",
@@ -93,8 +95,12 @@ GRAPH_REFUSED: Final = Problem(
     "Note the Graph request id and ask Microsoft support, or revoke the user in the Entra admin center.",
 )
 
+_LONGEST_QUOTE: Final = 500
+
 STABLE_CODES: Final = (
     "appPermissionMissing",
+    "groupNotFound",
+    "invalidFilter",
     *(
         problem.code
         for problem in (
@@ -124,17 +130,51 @@ STABLE_CODES: Final = (
 
 def app_permission_missing(token: TokenFacts) -> Problem:
     """The app lacks the permission, as far as its token tells; the hint has the command that grants it."""
-    lifetime = ""
-    if token.issued_at and token.expires_at:
-        lifetime = (
-            f" The token in use was issued {written(token.issued_at)} and lives until {written(token.expires_at)}; "
-            "a newly granted permission may take that long to show (a new identity shows it at once)."
-        )
-    command = grant_command([DEFAULT_GRANT], token.principal_id)
     return Problem(
         "appPermissionMissing",
         "The app's identity lacks the Microsoft Graph permission to revoke sessions.",
-        f"Have a Privileged Role Administrator run: {command}{lifetime}",
+        _granting(DEFAULT_GRANT, token),
+    )
+
+
+def group_not_readable(group_id: str, token: TokenFacts) -> Problem:
+    """A 403 for a group's members."""
+    return _not_readable(f"read the members of group {group_id}", "GroupMember.Read.All", READ_GROUPS, token)
+
+
+def users_not_readable(token: TokenFacts) -> Problem:
+    """A 403 for the users that a filter matches."""
+    return _not_readable("look for the users that filter matches", "User.Read.All", READ_USERS, token)
+
+
+def group_not_found(group_id: str) -> Problem:
+    """A group that Graph does not know; nobody of the whole request is revoked then."""
+    return Problem(
+        "groupNotFound",
+        f"Microsoft Graph knows no group {group_id} in this tenant; nobody was revoked.",
+        "Check the object id of the group on its page in Entra, and that the group has not been deleted.",
+    )
+
+
+def invalid_filter(message: str) -> Problem:
+    """A filter that Graph refuses, in Graph's own words."""
+    quoted = redacted(message).strip()
+    if len(quoted) > _LONGEST_QUOTE:
+        quoted = quoted[: _LONGEST_QUOTE - 1] + "…"
+    return Problem(
+        "invalidFilter",
+        "Microsoft Graph refuses the filter; nobody was revoked." + (f" It says: {quoted}" if quoted else ""),
+        "Correct the OData filter; try it first with GET /v1.0/users?$filter=… in Graph Explorer "
+        "(https://learn.microsoft.com/graph/filter-query-parameter).",
+    )
+
+
+def list_refused(what: str, status: int) -> Problem:
+    """A refusal for which there is no other code; ``what`` was to be read."""
+    return Problem(
+        "graphRefused",
+        f"Microsoft Graph refuses to list {what} (status {status}); nobody was revoked.",
+        "Try the same list in Graph Explorer, or name the users in users.",
     )
 
 
@@ -170,3 +210,32 @@ NOT_PROCESSED: Final = Problem(
     "The message could not be carried out after several tries and was put aside.",
     "See the app's log for the cause, then send the message again.",
 )
+
+
+def _granting(permission: str, token: TokenFacts) -> str:
+    lifetime = ""
+    if token.issued_at and token.expires_at:
+        lifetime = (
+            f" The token in use was issued {written(token.issued_at)} and lives until {written(token.expires_at)}; "
+            "a newly granted permission may take that long to show (a new identity shows it at once)."
+        )
+    command = grant_command([permission], token.principal_id)
+    return f"Have a Privileged Role Administrator run: {command}{lifetime}"
+
+
+def _not_readable(purpose: str, permission: str, accepted: frozenset[str], token: TokenFacts) -> Problem:
+    granting = _granting(permission, token)
+    if token.roles is not None and token.may(accepted):
+        return Problem(
+            "appPermissionMissing",
+            f"Microsoft Graph refuses to let the app {purpose}, although its token carries a permission for it; "
+            "nobody was revoked.",
+            f"Something in this tenant asks for more than {permission}, or the permission was just taken away. "
+            f"Name the users in users meanwhile. {granting}",
+        )
+    return Problem(
+        "appPermissionMissing",
+        f"The app's identity lacks the Microsoft Graph permission {permission}, without which it may not {purpose}; "
+        "nobody was revoked.",
+        granting,
+    )

@@ -101,6 +101,38 @@ def of_read(answer: Answer) -> Verdict:
     return _common(answer)
 
 
+def of_listing(answer: Answer, *, unknown: Problem) -> Verdict:
+    """The verdict on a page of a list; ``unknown`` is what a 404 means here.
+
+    ``FINAL`` without a problem means that the app may not read the list, or that Graph refuses the question itself:
+    the status tells which.
+    """
+    if answer.is_success:
+        if isinstance(answer.body, dict) and isinstance(answer.body.get("value"), list):
+            return Verdict(Effect.ACCEPTED)
+        return Verdict(Effect.AGAIN, problems.GRAPH_UNAVAILABLE)
+    if answer.status == _NOT_FOUND:
+        return Verdict(Effect.FINAL, unknown)
+    if answer.status in (_FORBIDDEN, _BAD_REQUEST):
+        return Verdict(Effect.FINAL, None)
+    return _common(answer)
+
+
+def next_link(answer: Answer) -> str | None:
+    """Where the next page of a list is, if there is one."""
+    link = answer.body.get("@odata.nextLink") if answer.is_success and answer.body else None
+    return link if isinstance(link, str) else None
+
+
+def graph_error(answer: Answer) -> tuple[str, str] | None:
+    """Graph's own code and message, or ``None`` when the answer is none of Graph's error bodies."""
+    error = answer.body.get("error") if answer.body else None
+    if not isinstance(error, dict) or not isinstance(error.get("code"), str):
+        return None
+    message = error.get("message")
+    return error["code"], message if isinstance(message, str) else ""
+
+
 def _common(answer: Answer) -> Verdict:
     status = answer.status
     if status == _UNAUTHORIZED:

@@ -1,0 +1,85 @@
+from typing import Any
+
+import pytest
+
+from revoke_core.domain import problems
+from revoke_core.domain.permissions import TokenFacts
+from revoke_core.domain.verdicts import Answer, Delivery, Effect, graph_error, next_link, of_listing
+
+UNKNOWN = problems.group_not_found("8f5d1c2e-0000-4000-8000-00000000abcd")
+HERE = "8f5d1c2e-0000-4000-8000-00000000abcd"
+
+
+def answered(status: int, body: dict[str, Any] | None = None) -> Answer:
+    return Answer(delivery=Delivery.ANSWERED, status=status, body=body)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "effect", "code"),
+    [
+        (200, {"value": []}, Effect.ACCEPTED, None),
+        (200, {"value": 5}, Effect.AGAIN, "graphUnavailable"),
+        (200, None, Effect.AGAIN, "graphUnavailable"),
+        (204, None, Effect.AGAIN, "graphUnavailable"),
+        (302, None, Effect.AGAIN, "graphUnavailable"),
+        (400, None, Effect.FINAL, None),
+        (401, None, Effect.AGAIN, "noToken"),
+        (403, None, Effect.FINAL, None),
+        (404, None, Effect.FINAL, "groupNotFound"),
+        (409, None, Effect.AGAIN, "graphUnavailable"),
+        (414, None, Effect.FINAL, "graphRefused"),
+        (429, None, Effect.AGAIN, "throttled"),
+        (500, None, Effect.AGAIN, "graphUnavailable"),
+        (503, None, Effect.AGAIN, "graphUnavailable"),
+    ],
+)
+def test_what_each_answer_means_for_a_list(status: int, body: Any, effect: Effect, code: str | None) -> None:
+    """Only a readable list is one; what may pass is tried again; the rest is final."""
+    verdict = of_listing(answered(status, body), unknown=UNKNOWN)
+    assert verdict.effect is effect
+    assert (verdict.problem.code if verdict.problem else None) == code
+
+
+def test_a_lost_page_is_asked_for_again() -> None:
+    """Reading changes nothing."""
+    assert of_listing(Answer(delivery=Delivery.LOST), unknown=UNKNOWN).effect is Effect.AGAIN
+
+
+@pytest.mark.parametrize(
+    ("body", "link"),
+    [({"@odata.nextLink": "x"}, "x"), ({"@odata.nextLink": 5}, None), ({}, None), (None, None)],
+)
+def test_only_a_text_is_a_link(body: Any, link: str | None) -> None:
+    """And only of an answer that succeeded."""
+    assert next_link(answered(200, body)) == link
+    assert next_link(answered(500, body)) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"error": {"code": "a", "message": "b"}}, ("a", "b")),
+        ({"error": {"code": ""}}, ("", "")),
+        ({"error": {"code": 5}}, None),
+        ({"error": "x"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_only_graphs_own_shape_is_graphs_word(body: Any, error: tuple[str, str] | None) -> None:
+    """A gateway's page says nothing about the question."""
+    assert graph_error(answered(400, body)) == error
+
+
+def test_a_list_that_may_not_be_read_names_its_own_permission() -> None:
+    """Each with its own command, and with both stories where the token carries the permission."""
+    bare = TokenFacts(fingerprint="t", roles=frozenset())
+    opaque = TokenFacts(fingerprint="t", roles=None)
+    full = TokenFacts(fingerprint="t", roles=frozenset({"Directory.Read.All"}))
+    for token in (bare, opaque, full):
+        group, users = problems.group_not_readable(HERE, token), problems.users_not_readable(token)
+        assert {group.code, users.code} == {"appPermissionMissing"}
+        assert "98830695-27a2-44f7-8c18-0c3ebc9698f6" in group.hint
+        assert "df021288-bdef-4463-88db-98f22de89214" in users.hint
+        assert ("although" in group.message, "although" in users.message) == (token is full, token is full)
+        assert HERE in group.message
