@@ -64,7 +64,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     """Put the app together; nothing connects, and no heavy library is imported, before the first use."""
     clock = clock or SystemClock()
     storage = Storage(settings=settings.storage)
-    log = TableStatusLog(storage=storage, whole_inputs=True)
+    log = TableStatusLog(storage=storage)
     index = TableUserIndex(storage=storage)
     ledger = TableLedger(storage=storage, clock=clock)
     board = PaceBoard(storage=storage, clock=clock)
@@ -78,7 +78,8 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     prover = Prover(graph=graph, waiting=waiting, clock=clock)
     planner = Planner(graph=graph, gates=gates, protected=protected)
     worker = Worker(
-        log=log,
+        # It plans all named users at once; whoever reads them part by part takes the log as it is.
+        log=TableStatusLog(storage=storage, whole_inputs=True),
         index=index,
         ledger=ledger,
         gates=gates,
