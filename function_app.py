@@ -52,6 +52,24 @@ async def read_users(req: func.HttpRequest) -> func.HttpResponse:
     return _response(await core().http.users(_call(req), req.route_params["id"]))
 
 
+@app.route("revocations/{id}/confirm", methods=["POST"])
+async def confirm(req: func.HttpRequest) -> func.HttpResponse:
+    """Release a held request."""
+    return _response(await core().control.confirm(_call(req), req.route_params["id"]))
+
+
+@app.route("revocations/{id}/cancel", methods=["POST"])
+async def cancel(req: func.HttpRequest) -> func.HttpResponse:
+    """Stop a request."""
+    return _response(await core().control.cancel(_call(req), req.route_params["id"]))
+
+
+@app.route("revocations/{id}/retry", methods=["POST"])
+async def retry(req: func.HttpRequest) -> func.HttpResponse:
+    """Submit a request for the users who failed in another."""
+    return _response(await core().control.retry(_call(req), req.route_params["id"]))
+
+
 # Anonymous: the signature in the link is the key, for Power Automate sends none when it polls.
 @app.route("operations/{id}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def read_operation(req: func.HttpRequest) -> func.HttpResponse:
@@ -101,6 +119,13 @@ async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the host p
     """Drive again what has no heartbeat."""
     await core().storage.ready()
     await core().sweeper.sweep()
+
+
+@app.timer_trigger("timer", schedule="0 17 3 * * *")
+async def remove_old(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the host passes the timer by this name
+    """Remove requests older than the retention time."""
+    await core().storage.ready()
+    await core().retention.remove_old()
 
 
 def _call(req: func.HttpRequest) -> HttpCall:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from revoke_core import logs
+from revoke_core.adapters.archive import TableArchive
 from revoke_core.adapters.clock import SystemClock
 from revoke_core.adapters.graph import MicrosoftGraph
 from revoke_core.adapters.graph_wire import GraphWire
 from revoke_core.adapters.identity import GraphIdentity
 from revoke_core.adapters.ledger import TableLedger
-from revoke_core.adapters.pace import StoredGates
+from revoke_core.adapters.pace import StoredBudget, StoredGates
 from revoke_core.adapters.pace_board import PaceBoard
 from revoke_core.adapters.status_log import TableStatusLog
 from revoke_core.adapters.storage import Storage
@@ -22,18 +24,23 @@ from revoke_core.adapters.user_index import TableUserIndex
 from revoke_core.adapters.work_queue import StorageWorkQueue
 from revoke_core.domain.request import Limits
 from revoke_core.entrypoints.callers import Callers
+from revoke_core.entrypoints.control_door import ControlDoor
 from revoke_core.entrypoints.http_door import HttpDoor
 from revoke_core.entrypoints.links import Links
 from revoke_core.entrypoints.queue_door import QueueDoor
+from revoke_core.entrypoints.status_answers import StatusAnswers
+from revoke_core.service.control import Controls
 from revoke_core.service.planning import Planner
 from revoke_core.service.protection import ProtectedUsers
 from revoke_core.service.proving import Prover
 from revoke_core.service.readiness import ReadinessCheck
 from revoke_core.service.reading import Reader
+from revoke_core.service.retention import Retention
 from revoke_core.service.revoking import Revoker
+from revoke_core.service.sources import Sources
 from revoke_core.service.submitting import Submitter
 from revoke_core.service.sweeping import Sweeper
-from revoke_core.service.waiting import Waiting
+from revoke_core.service.worker import Limits as WorkLimits
 from revoke_core.service.worker import Worker
 from revoke_core.settings import Settings, read_settings
 
@@ -47,8 +54,10 @@ class App:
 
     storage: Storage
     http: HttpDoor
+    control: ControlDoor
     queue: QueueDoor
     sweeper: Sweeper
+    retention: Retention
     wire: GraphWire
     identity: GraphIdentity
     entra_authentication: bool
@@ -74,48 +83,70 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     wire = GraphWire(endpoint=settings.graph_endpoint, identity=identity, clock=clock)
     graph = MicrosoftGraph(wire=wire, identity=identity)
     protected = ProtectedUsers(users=settings.protected_users, group=settings.protected_group, graph=graph, clock=clock)
-    waiting = Waiting(gates=gates, clock=clock)
-    prover = Prover(graph=graph, waiting=waiting, clock=clock)
+    budget = StoredBudget(board=board, clock=clock, quota=settings.graph_writes_per_150s)
+    sources = Sources(log=log, graph=graph)
     planner = Planner(graph=graph, gates=gates, protected=protected)
     worker = Worker(
-        # It plans all named users at once; whoever reads them part by part takes the log as it is.
-        log=TableStatusLog(storage=storage, whole_inputs=True),
+        log=log,
         index=index,
         ledger=ledger,
         gates=gates,
+        budget=budget,
         queue=queue,
+        sources=sources,
         planner=planner,
-        revoker=Revoker(graph=graph, gates=gates, ledger=ledger, waiting=waiting, prover=prover),
-        prover=prover,
-        waiting=waiting,
+        revoker=Revoker(graph=graph, gates=gates, budget=budget, ledger=ledger, clock=clock),
+        prover=Prover(graph=graph),
         clock=clock,
-        paused=settings.revoking_paused,
+        limits=WorkLimits(
+            max_users=settings.max_users,
+            max_unconfirmed=settings.max_unconfirmed_users,
+            paused=settings.revoking_paused,
+        ),
     )
-    submitter = Submitter(log=log, ledger=ledger, queue=queue, planner=planner, worker=worker, clock=clock)
+    submitter = Submitter(
+        log=log, ledger=ledger, queue=queue, planner=planner, worker=worker, budget=budget, clock=clock
+    )
     limits = Limits(max_users=settings.max_users, require_reason=settings.require_reason)
     if settings.entra_authentication and not settings.authentication_in_front:
         logs.event("entra_authentication_not_in_front", level=logging.WARNING)
     needs_groups = settings.protected_group is not None
+    reader = Reader(log=log, index=index, budget=budget, clock=clock)
+    links = Links(base_url=settings.public_base_url, ledger=ledger, clock=clock)
+    answers = StatusAnswers(links=links, clock=clock)
+    callers = Callers(entra=settings.entra_authentication, guarded=settings.authentication_in_front, ledger=ledger)
     return App(
         storage=storage,
         http=HttpDoor(
             submitter=submitter,
-            reader=Reader(log=log, index=index),
+            answers=answers,
+            reader=reader,
+            sources=sources,
             readiness=ReadinessCheck(graph=graph, ledger=ledger, queue=queue, needs_groups=needs_groups),
-            links=Links(base_url=settings.public_base_url, ledger=ledger, clock=clock),
+            links=links,
             ledger=ledger,
-            callers=Callers(
-                entra=settings.entra_authentication, guarded=settings.authentication_in_front, ledger=ledger
-            ),
+            callers=callers,
             clock=clock,
             limits=limits,
             in_call_limit=settings.in_call_limit,
+            ready=storage.ready,
+        ),
+        control=ControlDoor(
+            controls=Controls(log=log, queue=queue, submitter=submitter, clock=clock),
+            reader=reader,
+            answers=answers,
+            callers=callers,
             ready=storage.ready,
         ),
         queue=QueueDoor(
             submitter=submitter, worker=worker, queue=queue, clock=clock, limits=limits, ready=storage.ready
         ),
         sweeper=Sweeper(log=log, ledger=ledger, queue=queue, clock=clock),
+        retention=Retention(
+            archive=TableArchive(storage=storage, log=log, index=index),
+            clock=clock,
+            keep=timedelta(days=settings.retention_days),
+        ),
         wire=wire,
         identity=identity,
         entra_authentication=settings.entra_authentication,

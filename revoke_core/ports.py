@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.permissions import TokenFacts
@@ -74,12 +74,27 @@ class Page[T]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flight:
+    """Users of one call to Graph that was announced and is not settled: the write-ahead mark."""
+
+    positions: tuple[int, ...]
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The one row per running request that says who works on it and how far it has come.
 
     ``version`` is the storage's own mark of this state: a save under an older one is refused (``LeaseLost``), which is
-    the fence against a worker that was given up for dead. ``next_at`` is when there is something to do again;
-    ``proving`` says that cut-offs can be read, so that ``revoked`` is not yet the last word.
+    the fence against a worker that was given up for dead. ``next_at`` is when there is something to do again.
+
+    Planning: ``checkpoint`` is where the sources go on, ``positions`` how many users have their rows, ``planned`` that
+    these are all, ``indexed_to`` how many are entered by user. Sending: ``flights`` are the calls whose outcome is not
+    written yet, ``done_to`` the position up to which nobody waits to be sent. Proof: ``proving`` says that cut-offs
+    can be read, so that ``revoked`` is not the last word.
+
+    ``cancel_requested`` and ``confirmed_at`` are set from outside, by whoever may; the worker adopts them with its next
+    save. ``refusal`` is why the whole request fails, ``stopped`` why the users still open do.
     """
 
     request_id: str
@@ -87,17 +102,34 @@ class Run:
     epoch: int = 0
     lease_until: datetime | None = None
     next_at: datetime | None = None
+    checkpoint: str | None = None
+    positions: int = 0
     planned: bool = False
+    indexed_to: int = 0
     proving: bool = False
-    indexed: bool = False
-    ended: bool = False
+    flights: tuple[Flight, ...] = ()
+    done_to: int = 0
+    held_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    cancel_requested: bool = False
+    cancelled: int = 0
     counts: Counts
     excluded: int = 0
     failures: int = 0
     cause: str | None = None
     warnings: tuple[str, ...] = ()
-    problem: Problem | None = None
+    refusal: Problem | None = None
+    stopped: Problem | None = None
     version: str | None = None
+
+    def hearing(self, stored: Run) -> Run:
+        """This state on top of the stored one: its version, and what was said from outside meanwhile."""
+        return replace(
+            self,
+            version=stored.version,
+            cancel_requested=stored.cancel_requested,
+            confirmed_at=stored.confirmed_at,
+        )
 
 
 class StatusLog(Protocol):
@@ -116,7 +148,7 @@ class StatusLog(Protocol):
         """
 
     async def named_users(self, request_id: str, part: int) -> Sequence[UserRef] | None:
-        """The named users of one part (from 0), at most 2,000, in order; ``None`` past the last."""
+        """The named users of one part (from 0), at most 1,998, in order; ``None`` past the last."""
 
     async def update(self, record: RequestRecord) -> None:
         """Write the parts of a request's row that change: status, counts, warnings, error, end."""
@@ -136,13 +168,27 @@ class StatusLog(Protocol):
         """The request's run row while there is one."""
 
     async def save(self, run: Run, rows: Sequence[UserRow]) -> Run:
-        """Write rows and run together or not at all; ``LeaseLost`` when the run row has moved on."""
+        """Write at most 99 rows and the run together or not at all; ``LeaseLost`` when the run row has moved on."""
+
+    async def request_cancel(self, request_id: str, now: datetime) -> bool:
+        """Set the run's wish to be cancelled, due now, whoever works on it; ``False`` when there is no run row."""
 
     async def drop_run(self, request_id: str) -> None:
         """Remove the run row of an ended request."""
 
-    async def rows(self, request_id: str, *, open_only: bool) -> list[UserRow]:
-        """The request's users in order; ``open_only`` leaves out those with a last word."""
+    async def waiting_rows(
+        self, request_id: str, status: UserStatus, *, after: int, limit: int
+    ) -> tuple[list[UserRow], bool]:
+        """Up to ``limit`` users of a status behind a position, in order, and whether these were the last."""
+
+    async def rows_at(self, request_id: str, positions: Sequence[int]) -> list[UserRow]:
+        """The rows of these users."""
+
+    def rows(self, request_id: str, *, after: int = 0) -> AsyncIterator[UserRow]:
+        """All users behind a position, in order, read page by page."""
+
+    async def trim(self, request_id: str, *, after: int) -> None:
+        """Remove rows behind a position: those of a page of planning that was not finished."""
 
     async def row(self, request_id: str, position: int) -> UserRow | None:
         """One user of a request."""
@@ -151,6 +197,19 @@ class StatusLog(Protocol):
         self, request_id: str, *, status: UserStatus | None, size: int, token: str | None
     ) -> Page[UserRow]:
         """The request's users in order, page by page."""
+
+
+class Archive(Protocol):
+    """What retention needs: finding old requests and removing them whole."""
+
+    async def accepted_before(self, moment: datetime, *, token: str | None) -> Page[RequestRecord]:
+        """Requests accepted before a moment."""
+
+    async def remove(self, record: RequestRecord) -> None:
+        """Remove a request with everything that belongs to it."""
+
+    async def forget_claims(self, before: datetime) -> None:
+        """Remove idempotency keys claimed before a moment."""
 
 
 class UserIndex(Protocol):

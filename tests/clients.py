@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from azure.storage.queue.aio import QueueClient
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiohttp import ClientSession
 
 WAIT_SECONDS = 60.0
+THROTTLED = 429
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,35 @@ class Api:
     async def submit(self, content: Any, **headers: str) -> Reply:
         """``POST /revocations``."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.call("POST", "revocations", headers=self.key | named, data=json.dumps(content))
+        # A stream: the client warns of a large body that is given as a text.
+        data = io.BytesIO(json.dumps(content).encode())
+        return await self.call("POST", "revocations", headers=self.key | named, data=data)
 
     async def get(self, path: str) -> Reply:
         """A ``GET`` with the key."""
         return await self.call("GET", path, headers=self.key)
+
+    async def say(self, request_id: str, word: str, content: Any = None, **headers: str) -> Reply:
+        """``POST /revocations/{id}/confirm``, ``/cancel`` or ``/retry``."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        data = json.dumps(content) if content is not None else None
+        return await self.call("POST", f"revocations/{request_id}/{word}", headers=self.key | named, data=data)
+
+    async def users(self, request_id: str, query: str = "pageSize=1000") -> list[dict[str, Any]]:
+        """All users of a request, page after page."""
+        found: list[dict[str, Any]] = []
+        link = f"revocations/{request_id}/users?{query}"
+        while link:
+            page = (await self.get(link)).json
+            found += page["value"]
+            link = page.get("nextLink", "")
+        return found
+
+    async def reaches(self, request_id: str, status: str, seconds: float = WAIT_SECONDS) -> Reply:
+        """The request once it has a status."""
+        return await until(
+            lambda: self.get(f"revocations/{request_id}"), lambda reply: reply.json["status"] == status, seconds
+        )
 
     async def finished(self, request_id: str, seconds: float = WAIT_SECONDS) -> Reply:
         """The request's last word."""
@@ -120,6 +148,51 @@ class Tenant:
         """A user that no other test touches."""
         user: dict[str, Any] = await self.post("users", {"userPrincipalName": upn} | properties)
         return user
+
+    async def people(self, count: int, prefix: str, **properties: Any) -> list[str]:
+        """Many users that no other test touches; their object ids."""
+        entries = [{"userPrincipalName": f"{prefix}{number:05d}@contoso.com"} | properties for number in range(count)]
+        return [user["id"] for user in await self.post("users", entries)]
+
+    async def group(self, members: Sequence[Any], **more: Any) -> str:
+        """A new group; its object id."""
+        name = f"Group {uuid4()}"
+        return str((await self.post("groups", {"displayName": name, "members": list(members)} | more))["id"])
+
+    async def violations(self) -> int:
+        """How many calls came before a ``Retry-After`` had passed, since the tenant started."""
+        return int((await self.get("calls"))["gateViolations"])
+
+
+@dataclass(frozen=True)
+class App:
+    """A running app, its tenant, and where its parts are."""
+
+    api: Api
+    tenant: Tenant
+    address: dict[str, Any]
+
+
+def left_early(entries: list[dict[str, Any]], pause: float) -> list[dict[str, Any]]:
+    """Revokes that reached the tenant in a pause that it had asked for; what was on its way then has a second."""
+    moments = [datetime.fromisoformat(entry["at"]).timestamp() for entry in entries]
+    asked = [moment for moment, entry in zip(moments, entries, strict=True) if entry["status"] == THROTTLED]
+    return [
+        entry
+        for moment, entry in zip(moments, entries, strict=True)
+        if any(since + 1 < moment < since + pause for since in asked)
+    ]
+
+
+async def regrant(api: Api, tenant: Tenant) -> None:
+    """Give the permissions back; the app learns of it when Graph refuses the token it still holds."""
+    await tenant.grant("User.ReadWrite.All", "GroupMember.Read.All")
+    await until(lambda: api.submit({"user": "carol@contoso.com"}), lambda reply: reply.user["status"] == "verified")
+
+
+def summed(counts: dict[str, int]) -> int:
+    """The disjoint counts of a request, added up."""
+    return sum(number for name, number in counts.items() if name not in ("total", "duplicates"))
 
 
 async def send_message(connection: str, text: str, queue: str = "revocation-requests") -> None:

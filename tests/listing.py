@@ -61,6 +61,19 @@ class Directory:
         async with self._session.get(f"{self.root}/_sim/calls") as answer:
             return dict((await answer.json())["routes"])
 
+    async def move_cut_off(self, user: str) -> None:
+        """As if the user's sessions had been revoked now, by somebody else."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        async with self._session.patch(
+            f"{self.root}/_sim/users/{user}", json={"signInSessionsValidFromDateTime": now}
+        ) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def served(self) -> list[str]:
+        """Whom the tenant was told to revoke, in order, refusals included."""
+        async with self._session.get(f"{self.root}/_sim/revocations") as answer:
+            return [entry["userId"] for entry in await answer.json()]
+
 
 @dataclass(frozen=True)
 class Reading:

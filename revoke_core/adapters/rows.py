@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.moments import parsed_or_none, written
@@ -17,7 +17,7 @@ from revoke_core.domain.results import (
     UserRow,
     UserStatus,
 )
-from revoke_core.ports import Run
+from revoke_core.ports import Flight, Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +56,7 @@ def record_entity(record: RequestRecord) -> Entity:
         # Written even when empty: a merge would leave an old warning standing.
         "Warnings": json.dumps(record.warnings),
         "MessageText": record.message_text,
+        "RetryOf": record.retry_of,
     }
     entity |= {f"Correlation{_pascal(name)}": getattr(record.correlation, name) for name in _CORRELATION}
     return _present(entity | _counts_columns(record.counts) | _problem_columns(record.problem))
@@ -84,6 +85,7 @@ def record_from(entity: Mapping[str, Any]) -> RequestRecord:
         counts=_counts(entity),
         problem=_problem(entity),
         message_text=entity.get("MessageText"),
+        retry_of=entity.get("RetryOf"),
     )
 
 
@@ -103,6 +105,7 @@ def user_entity(request_id: str, row: UserRow) -> Entity:
         "Attempts": row.attempts,
         "SentAt": _time(row.sent_at),
         "AnsweredError": row.answered_error or None,
+        "Orphaned": row.orphaned or None,
         "BlindRepeats": row.blind_repeats or None,
     }
     return _present(entity | _problem_columns(row.problem))
@@ -123,6 +126,7 @@ def user_from(entity: Mapping[str, Any]) -> UserRow:
         attempts=int(entity.get("Attempts") or 0),
         sent_at=parsed_or_none(entity.get("SentAt")),
         answered_error=bool(entity.get("AnsweredError")),
+        orphaned=bool(entity.get("Orphaned")),
         blind_repeats=int(entity.get("BlindRepeats") or 0),
         problem=_problem(entity),
     )
@@ -137,17 +141,26 @@ def run_entity(run: Run, write_id: str) -> Entity:
         "Epoch": run.epoch,
         "LeaseUntil": _time(run.lease_until),
         "NextAt": _time(run.next_at),
+        "Checkpoint": run.checkpoint,
+        "Positions": run.positions,
         "Planned": run.planned,
+        "IndexedTo": run.indexed_to,
         "Proving": run.proving,
-        "Indexed": run.indexed,
-        "Ended": run.ended,
+        "Flights": _flights_text(run.flights) if run.flights else None,
+        "DoneTo": run.done_to,
+        "HeldAt": _time(run.held_at),
+        "ConfirmedAt": _time(run.confirmed_at),
+        "CancelRequested": run.cancel_requested or None,
+        "Cancelled": run.cancelled or None,
         "Excluded": run.excluded,
         "Failures": run.failures,
         "Cause": run.cause,
         "Warnings": json.dumps(run.warnings) if run.warnings else None,
+        "Refusal": _problem_text(run.refusal),
+        "Stopped": _problem_text(run.stopped),
         "WriteId": write_id,
     }
-    return _present(entity | _counts_columns(run.counts) | _problem_columns(run.problem))
+    return _present(entity | _counts_columns(run.counts))
 
 
 def run_from(entity: Mapping[str, Any], version: str) -> Run:
@@ -158,18 +171,46 @@ def run_from(entity: Mapping[str, Any], version: str) -> Run:
         epoch=int(entity.get("Epoch") or 0),
         lease_until=parsed_or_none(entity.get("LeaseUntil")),
         next_at=parsed_or_none(entity.get("NextAt")),
+        checkpoint=entity.get("Checkpoint"),
+        positions=int(entity.get("Positions") or 0),
         planned=bool(entity.get("Planned")),
+        indexed_to=int(entity.get("IndexedTo") or 0),
         proving=bool(entity.get("Proving")),
-        indexed=bool(entity.get("Indexed")),
-        ended=bool(entity.get("Ended")),
+        flights=_flights(entity.get("Flights")),
+        done_to=int(entity.get("DoneTo") or 0),
+        held_at=parsed_or_none(entity.get("HeldAt")),
+        confirmed_at=parsed_or_none(entity.get("ConfirmedAt")),
+        cancel_requested=bool(entity.get("CancelRequested")),
+        cancelled=int(entity.get("Cancelled") or 0),
         counts=_counts(entity),
         excluded=int(entity.get("Excluded") or 0),
         failures=int(entity.get("Failures") or 0),
         cause=entity.get("Cause"),
         warnings=tuple(json.loads(entity.get("Warnings") or "[]")),
-        problem=_problem(entity),
+        refusal=_problem_from_text(entity.get("Refusal")),
+        stopped=_problem_from_text(entity.get("Stopped")),
         version=version,
     )
+
+
+def _flights_text(flights: tuple[Flight, ...]) -> str:
+    return json.dumps([[written(flight.sent_at), *flight.positions] for flight in flights], separators=(",", ":"))
+
+
+def _flights(text: str | None) -> tuple[Flight, ...]:
+    entries = json.loads(text) if text else []
+    return tuple(Flight(sent_at=_moment(sent_at), positions=tuple(places)) for sent_at, *places in entries)
+
+
+def _problem_text(problem: Problem | None) -> str | None:
+    return json.dumps(asdict(problem)) if problem else None
+
+
+def _problem_from_text(text: str | None) -> Problem | None:
+    if not text:
+        return None
+    members = json.loads(text)
+    return Problem(members["code"], members["message"], members["hint"], tuple(members["faults"]))
 
 
 def row_key(position: int) -> str:

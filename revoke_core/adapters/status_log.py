@@ -7,22 +7,11 @@ entities of one partition, all or nothing).
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from dataclasses import replace
+from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
-from revoke_core.adapters.inputs import (
-    PROPERTY_BYTES,
-    cut,
-    in_entities,
-    joined,
-    packed_head,
-    packed_users,
-    place_of,
-    unpacked,
-    unpacked_users,
-)
 from revoke_core.adapters.paging import one_page
 from revoke_core.adapters.rows import (
     RUN_ROW,
@@ -35,15 +24,16 @@ from revoke_core.adapters.rows import (
     user_entity,
     user_from,
 )
-from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE, USERS_TABLE, Storage, answering
+from revoke_core.adapters.storage import REQUESTS_TABLE, USERS_TABLE, Storage, answering
+from revoke_core.adapters.stored_inputs import StoredInputs
 from revoke_core.domain.errors import LeaseLost
 from revoke_core.domain.identifiers import inverted_time
-from revoke_core.domain.request import NamedUsers
+from revoke_core.domain.moments import written
 from revoke_core.domain.results import Counts
 from revoke_core.ports import Page, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Sequence
     from datetime import datetime
 
     from revoke_core.domain.identifiers import UserRef
@@ -51,19 +41,14 @@ if TYPE_CHECKING:
     from revoke_core.domain.results import RequestedBy, RequestRecord, UserRow, UserStatus
 
 ROWS_PER_WRITE: Final = 99
-_HEAD_ROW: Final = "head-"
-_OPEN: Final = "(Status eq 'pending' or Status eq 'revoked')"
 
 
 class TableStatusLog:
-    """The ``StatusLog`` port over two tables; large inputs stand beside them in ``RevocationState``.
+    """The ``StatusLog`` port over two tables; large inputs stand beside them in ``RevocationState``."""
 
-    ``whole_inputs`` has ``inputs`` read all parts at once, for a worker that does not read them one by one.
-    """
-
-    def __init__(self, *, storage: Storage, whole_inputs: bool = False) -> None:
+    def __init__(self, *, storage: Storage) -> None:
         self._storage = storage
-        self._whole_inputs = whole_inputs
+        self._inputs = StoredInputs(storage=storage)
 
     async def create(self, record: RequestRecord, request: RevocationRequest | None) -> None:
         """Insert the request's row last: it is what makes the request durable.
@@ -75,7 +60,7 @@ class TableStatusLog:
         entity = record_entity(record)
         with answering():
             if request is not None:
-                entity |= await self._put_inputs(record.id, request)
+                entity |= await self._inputs.put(record.id, request)
             try:
                 await self._storage.table(REQUESTS_TABLE).create_entity(entity)
             except ResourceExistsError:
@@ -83,36 +68,18 @@ class TableStatusLog:
 
     async def get(self, request_id: str) -> RequestRecord | None:
         """The request's row, without what was asked for."""
-        entity = await self._row(REQUESTS_TABLE, request_partition(request_id), request_id, select=_RECORD_COLUMNS)
+        entity = await self._storage.row(
+            REQUESTS_TABLE, request_partition(request_id), request_id, select=_RECORD_COLUMNS
+        )
         return record_from(entity) if entity else None
 
     async def inputs(self, request_id: str) -> RevocationRequest | None:
         """What was asked for, with its users when they stand in the request's row."""
-        select = ["Input", "InputRows", "InputUsers"]
-        entity = await self._row(REQUESTS_TABLE, request_partition(request_id), request_id, select=select)
-        if entity is None or not (entity.get("Input") or entity.get("InputRows")):
-            return None
-        head: bytes = entity.get("Input") or b""
-        for number in range(int(entity.get("InputRows") or 0)):
-            pieces = await self._row(STATE_TABLE, _inputs_of(request_id), _HEAD_ROW + row_key(number), select=None)
-            head += joined(pieces) if pieces else b""
-        data = entity.get("InputUsers")
-        request = unpacked(head, unpacked_users(data) if data else NamedUsers())
-        if self._whole_inputs and request.named and not request.users:
-            parts = [await self.named_users(request_id, part) or () for part in range(request.named_parts)]
-            return replace(request, users=NamedUsers(user.given for users in parts for user in users))
-        return request
+        return await self._inputs.read(request_id)
 
     async def named_users(self, request_id: str, part: int) -> Sequence[UserRef] | None:
-        """One part, read by itself; the only part of a small request stands in the request's row."""
-        number, column = place_of(part)
-        entity = await self._row(STATE_TABLE, _inputs_of(request_id), row_key(number), select=[column])
-        data = entity.get(column) if entity else None
-        if entity is None and part == 0:
-            select = ["InputUsers"]
-            entity = await self._row(REQUESTS_TABLE, request_partition(request_id), request_id, select=select)
-            data = entity.get("InputUsers") if entity else None
-        return unpacked_users(data) if data else None
+        """One part of the named users, read by itself."""
+        return await self._inputs.part(request_id, part)
 
     async def update(self, record: RequestRecord) -> None:
         """Merge what changes into the request's row."""
@@ -150,45 +117,11 @@ class TableStatusLog:
 
     async def run(self, request_id: str) -> Run | None:
         """The run row."""
-        entity = await self._row(USERS_TABLE, request_id, RUN_ROW, select=None)
+        entity = await self._storage.row(USERS_TABLE, request_id, RUN_ROW, select=None)
         return run_from(entity, entity.metadata["etag"]) if entity else None
 
     async def save(self, run: Run, rows: Sequence[UserRow]) -> Run:
-        """Write rows and run in one transaction per 99 rows, each behind the fence."""
-        chunks = [rows[start : start + ROWS_PER_WRITE] for start in range(0, len(rows), ROWS_PER_WRITE)]
-        for chunk in chunks or [rows]:
-            run = await self._save_chunk(run, chunk)
-        return run
-
-    async def drop_run(self, request_id: str) -> None:
-        """Delete the run row; a row that is already gone is no error."""
-        with answering():
-            await self._storage.table(USERS_TABLE).delete_entity(request_id, RUN_ROW)
-
-    async def rows(self, request_id: str, *, open_only: bool) -> list[UserRow]:
-        """All users of a request, or those without a last word."""
-        query = "PartitionKey eq @id and RowKey lt @run" + (f" and {_OPEN}" if open_only else "")
-        with answering():
-            found = self._storage.table(USERS_TABLE).query_entities(
-                query, parameters={"id": request_id, "run": RUN_ROW}
-            )
-            return [user_from(entity) async for entity in found]
-
-    async def row(self, request_id: str, position: int) -> UserRow | None:
-        """One user of a request."""
-        entity = await self._row(USERS_TABLE, request_id, row_key(position), select=None)
-        return user_from(entity) if entity else None
-
-    async def row_page(
-        self, request_id: str, *, status: UserStatus | None, size: int, token: str | None
-    ) -> Page[UserRow]:
-        """One page of a request's users."""
-        query = "PartitionKey eq @id and RowKey lt @run" + (" and Status eq @status" if status else "")
-        values: dict[str, Any] = {"id": request_id, "run": RUN_ROW} | ({"status": status.value} if status else {})
-        page = await one_page(self._storage.table(USERS_TABLE), query, values, size, token)
-        return Page(items=[user_from(entity) for entity in page.items], token=page.token)
-
-    async def _save_chunk(self, run: Run, rows: Sequence[UserRow]) -> Run:
+        """Write rows and run in one transaction, behind the fence."""
         from azure.core import MatchConditions  # noqa: PLC0415 -- kept out of the app's import
         from azure.data.tables import TableTransactionError, UpdateMode  # noqa: PLC0415 -- as above
 
@@ -209,51 +142,92 @@ class TableStatusLog:
                 return await self._own_write(run, write_id)
         return replace(run, version=written_rows[0]["etag"])
 
-    async def _own_write(self, run: Run, write_id: str) -> Run:
-        """After a refusal: our own write whose answer was lost, or somebody else's."""
-        entity = await self._row(USERS_TABLE, run.request_id, RUN_ROW, select=None)
-        if entity is None or entity.get("WriteId") != write_id:
-            raise LeaseLost(run.request_id)
-        return replace(run, version=entity.metadata["etag"])
-
-    async def _put_inputs(self, request_id: str, request: RevocationRequest) -> dict[str, Any]:
-        """Store what does not fit the request's row; returns the columns that do."""
-        parts = list(packed_users(request.users))
-        head = packed_head(request, [size for size, _ in parts])
-        columns: dict[str, Any] = {}
-        rows: dict[str, dict[str, bytes]] = {}
-        if len(head) <= PROPERTY_BYTES:
-            columns["Input"] = head
-        else:
-            pieces = list(in_entities(cut(head)))
-            rows |= {_HEAD_ROW + row_key(number): properties for number, properties in enumerate(pieces)}
-            columns["InputRows"] = len(pieces)
-        if len(parts) == 1:
-            columns["InputUsers"] = parts[0][1]
-        else:
-            entities = in_entities([data for _, data in parts])
-            rows |= {row_key(number): properties for number, properties in enumerate(entities)}
-        table = self._storage.table(STATE_TABLE)
-        await asyncio.gather(
-            *(
-                table.upsert_entity({"PartitionKey": _inputs_of(request_id), "RowKey": key} | properties)
-                for key, properties in rows.items()
-            )
-        )
-        return columns
-
-    async def _row(self, table: str, partition: str, row: str, *, select: list[str] | None) -> Any:
+    async def request_cancel(self, request_id: str, now: datetime) -> bool:
+        """Merge the wish into the run row; the worker's next save is refused once, and it finds the wish there."""
         from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 -- kept out of the app's import
+        from azure.data.tables import UpdateMode  # noqa: PLC0415 -- as above
 
+        entity = {"PartitionKey": request_id, "RowKey": RUN_ROW, "CancelRequested": True, "NextAt": written(now)}
         with answering():
             try:
-                return await self._storage.table(table).get_entity(partition, row, select=select)
+                await self._storage.table(USERS_TABLE).update_entity(entity, mode=UpdateMode.MERGE)
             except ResourceNotFoundError:
-                return None
+                return False
+        return True
+
+    async def drop_run(self, request_id: str) -> None:
+        """Delete the run row; a row that is already gone is no error."""
+        with answering():
+            await self._storage.table(USERS_TABLE).delete_entity(request_id, RUN_ROW)
+
+    async def waiting_rows(
+        self, request_id: str, status: UserStatus, *, after: int, limit: int
+    ) -> tuple[list[UserRow], bool]:
+        """Rows of a status behind a position. A page may come back short while there is more: then it is read on."""
+        query = "PartitionKey eq @id and RowKey gt @after and RowKey lt @run and Status eq @status"
+        values = {"id": request_id, "after": row_key(after), "run": RUN_ROW, "status": status.value}
+        found: list[UserRow] = []
+        with answering():
+            pages = self._storage.table(USERS_TABLE).query_entities(query, parameters=values, results_per_page=limit)
+            async for page in pages.by_page():
+                found += [user_from(entity) async for entity in page]
+                if len(found) >= limit:
+                    return found, False
+        return found, True
+
+    async def rows_at(self, request_id: str, positions: Sequence[int]) -> list[UserRow]:
+        """The rows of some users, which stand close together."""
+        if not positions:
+            return []
+        query = "PartitionKey eq @id and RowKey ge @first and RowKey le @last"
+        values = {"id": request_id, "first": row_key(min(positions)), "last": row_key(max(positions))}
+        wanted = set(positions)
+        with answering():
+            found = self._storage.table(USERS_TABLE).query_entities(query, parameters=values)
+            return [row async for row in _users(found) if row.position in wanted]
+
+    async def rows(self, request_id: str, *, after: int = 0) -> AsyncIterator[UserRow]:
+        """All users behind a position."""
+        query = "PartitionKey eq @id and RowKey gt @after and RowKey lt @run"
+        values = {"id": request_id, "after": row_key(after), "run": RUN_ROW}
+        with answering():
+            async for row in _users(self._storage.table(USERS_TABLE).query_entities(query, parameters=values)):
+                yield row
+
+    async def trim(self, request_id: str, *, after: int) -> None:
+        """Delete the rows behind a position."""
+        keys = [row_key(row.position) async for row in self.rows(request_id, after=after)]
+        with answering():
+            for batch in batched(keys, ROWS_PER_WRITE, strict=False):
+                entities = [{"PartitionKey": request_id, "RowKey": key} for key in batch]
+                await self._storage.table(USERS_TABLE).submit_transaction([("delete", one) for one in entities])
+
+    async def row(self, request_id: str, position: int) -> UserRow | None:
+        """One user of a request."""
+        entity = await self._storage.row(USERS_TABLE, request_id, row_key(position), select=None)
+        return user_from(entity) if entity else None
+
+    async def row_page(
+        self, request_id: str, *, status: UserStatus | None, size: int, token: str | None
+    ) -> Page[UserRow]:
+        """One page of a request's users."""
+        query = "PartitionKey eq @id and RowKey lt @run" + (" and Status eq @status" if status else "")
+        values: dict[str, Any] = {"id": request_id, "run": RUN_ROW} | ({"status": status.value} if status else {})
+        page = await one_page(self._storage.table(USERS_TABLE), query, values, size, token)
+        return Page(items=[user_from(entity) for entity in page.items], token=page.token)
+
+    async def _own_write(self, run: Run, write_id: str) -> Run:
+        """After a refusal: our own write whose answer was lost, or somebody else's."""
+        entity = await self._storage.row(USERS_TABLE, run.request_id, RUN_ROW, select=None)
+        if entity is None or entity.get("WriteId") != write_id:
+            raise LeaseLost(run.request_id)
+        # Somebody with a say may have written since: the write id is still ours.
+        return run.hearing(run_from(entity, entity.metadata["etag"]))
 
 
-def _inputs_of(request_id: str) -> str:
-    return f"input-{request_id}"
+async def _users(entities: AsyncIterable[Any]) -> AsyncIterator[UserRow]:
+    async for entity in entities:
+        yield user_from(entity)
 
 
 def _record_columns() -> list[str]:
@@ -273,6 +247,7 @@ def _record_columns() -> list[str]:
             "Verify",
             "Warnings",
             "MessageText",
+            "RetryOf",
         ),
         *("CorrelationClientRequestId", "CorrelationWorkflowRunId", "CorrelationWorkflowName"),
         *("CorrelationTraceparent", "ErrorCode", "ErrorMessage", "ErrorHint", "ErrorErrors", *counts),

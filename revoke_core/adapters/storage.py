@@ -70,6 +70,16 @@ class Storage:
         """One table."""
         return self.table_service().get_table_client(name)
 
+    async def row(self, table: str, partition: str, key: str, *, select: list[str] | None) -> Any:
+        """One entity with the columns asked for, or ``None`` when it is not there."""
+        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 -- kept out of the app's import
+
+        with answering():
+            try:
+                return await self.table(table).get_entity(partition, key, select=select)
+            except ResourceNotFoundError:
+                return None
+
     def queue(self, name: str) -> QueueClient:
         """One queue."""
         if name not in self._queues:

@@ -19,6 +19,8 @@ from revoke_core.ports import Page
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Sequence
 
+    from azure.data.tables.aio import TableClient
+
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.results import UserRow
 
@@ -34,35 +36,56 @@ class TableUserIndex:
 
     async def add(self, request_id: str, rows: Sequence[UserRow]) -> None:
         """Upsert one entry per user and name."""
+        with answering():
+            await self._write("upsert", request_id, rows)
+
+    async def remove(self, request_id: str, rows: Sequence[UserRow]) -> None:
+        """Delete the entries of some users of a request; those that are gone already are no error."""
+        from azure.data.tables import TableTransactionError  # noqa: PLC0415 -- kept out of the app's import
+
+        with answering():
+            try:
+                await self._write("delete", request_id, rows)
+            except TableTransactionError as problem:
+                if problem.status_code != 404:  # noqa: PLR2004 -- HTTP's Not Found
+                    raise
+                # A removal that was broken off: one by one, what is left.
+                for row in rows:
+                    for digest in _names(row):
+                        await self._table.delete_entity(digest[0], f"{digest}{_SEPARATOR}{request_id}")
+
+    async def _write(self, operation: str, request_id: str, rows: Sequence[UserRow]) -> None:
         entries: dict[str, dict[str, int]] = {}
         for row in rows:
             for digest in _names(row):
                 entries.setdefault(digest[0], {})[f"{digest}{_SEPARATOR}{request_id}"] = row.position
-        table = self._storage.table(INDEX_TABLE)
-        with answering():
-            writes: list[Awaitable[object]] = []
-            for partition, keys in entries.items():
-                entities = [
-                    {"PartitionKey": partition, "RowKey": key, "Position": position}
-                    for key, position in sorted(keys.items())
-                ]
-                if len(entities) == 1:
-                    writes.append(table.upsert_entity(entities[0]))
-                else:
-                    writes.extend(
-                        table.submit_transaction([("upsert", entity) for entity in batch])
-                        for batch in batched(entities, _ROWS_PER_WRITE, strict=False)
-                    )
-            await asyncio.gather(*writes)
+        writes: list[Awaitable[object]] = []
+        for partition, keys in entries.items():
+            entities = [
+                {"PartitionKey": partition, "RowKey": key, "Position": position}
+                for key, position in sorted(keys.items())
+            ]
+            if len(entities) == 1 and operation == "upsert":
+                writes.append(self._table.upsert_entity(entities[0]))
+            else:
+                writes.extend(
+                    self._table.submit_transaction([(operation, entity) for entity in batch])
+                    for batch in batched(entities, _ROWS_PER_WRITE, strict=False)
+                )
+        await asyncio.gather(*writes)
 
     async def find(self, user: UserRef, *, size: int, token: str | None) -> Page[tuple[str, int]]:
         """Requests of one user, newest first, because request ids begin with inverted time."""
         digest = _digest(user)
         query = "PartitionKey eq @partition and RowKey ge @first and RowKey lt @last"
         values = {"partition": digest[0], "first": f"{digest}{_SEPARATOR}", "last": f"{digest}{_SEPARATOR}~"}
-        page = await one_page(self._storage.table(INDEX_TABLE), query, values, size, token)
+        page = await one_page(self._table, query, values, size, token)
         found = [(entity["RowKey"].partition(_SEPARATOR)[2], int(entity["Position"])) for entity in page.items]
         return Page(items=found, token=page.token)
+
+    @property
+    def _table(self) -> TableClient:
+        return self._storage.table(INDEX_TABLE)
 
 
 def _names(row: UserRow) -> Iterator[str]:

@@ -6,6 +6,7 @@ RevokerError
 │   ├── TooLarge            413
 │   ├── GuardRefused        422, a limit set by the operator
 │   ├── IdempotencyConflict 409, the key is taken by another body
+│   ├── Conflict            409, the request is not in a state for this
 │   ├── NotFound            404
 │   ├── AccessDenied        401 or 403
 │   │   └── CallerUnknown   401 with a challenge
@@ -80,6 +81,12 @@ class IdempotencyConflict(Refused):
     """The idempotency key belongs to a request with another body."""
 
     status, title, kind = 409, "Idempotency key already used", "idempotency-conflict"
+
+
+class Conflict(Refused):
+    """The request is not in a state in which this can be done."""
+
+    status, title, kind = 409, "Not possible now", "conflict"
 
 
 class NotFound(Refused):

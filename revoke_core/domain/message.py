@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.errors import Fault, InvalidRequest
 from revoke_core.domain.identifiers import is_request_id, parse_user
-from revoke_core.domain.request import Limits, QueueClaims, RevocationRequest, parse_queue_request, read_json
+from revoke_core.domain.request_body import parse_queue_request, read_json
+
+if TYPE_CHECKING:
+    from revoke_core.domain.request import Limits, QueueClaims, RevocationRequest
 
 _BLANKS: Final = " \t\r\n\ufeff\x00"
 

@@ -89,6 +89,11 @@ NO_USERS_MATCHED: Final = Problem(
     "Check users, groups, filter and exclude; a group whose membership is hidden shows nobody without "
     "Member.Read.Hidden.",
 )
+CANCELLED: Final = Problem(
+    "cancelled",
+    "The request was cancelled before this user was sent to Microsoft Graph.",
+    "Nothing to do; send a new request if the sessions have to end after all.",
+)
 GRAPH_REFUSED: Final = Problem(
     "graphRefused",
     "Microsoft Graph refuses the call for this user.",
@@ -119,9 +124,11 @@ STABLE_CODES: Final = (
             EXPIRED,
             PAUSED,
             NO_USERS_MATCHED,
+            CANCELLED,
             GRAPH_REFUSED,
         )
     ),
+    "tooManyUsers",
     "invalidMessage",
     "idempotencyConflict",
     "notProcessed",
@@ -187,6 +194,15 @@ def refused_under_broad_permission(token: TokenFacts) -> Problem:
         "Either this tenant accepts only User.RevokeSessions.All: grant it as below with the app role id "
         "77f3a031-c388-4f99-b373-dc68676a979e. Or the account is a privileged administrator: revoke another user to "
         f"tell. {missing.hint}",
+    )
+
+
+def too_many_users(most: int) -> Problem:
+    """Groups or a filter come down to more users than one request may have."""
+    return Problem(
+        "tooManyUsers",
+        f"The request comes down to more than {most} users; nobody was revoked.",
+        "Narrow the groups or the filter, or have an operator raise MAX_USERS.",
     )
 
 

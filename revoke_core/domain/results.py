@@ -27,6 +27,7 @@ class RequestStatus(StrEnum):
     """Where a request stands."""
 
     ACCEPTED = "accepted"
+    HELD = "held"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     PARTIALLY_SUCCEEDED = "partiallySucceeded"
@@ -37,7 +38,7 @@ class RequestStatus(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether nothing will change any more."""
-        return self not in (RequestStatus.ACCEPTED, RequestStatus.RUNNING)
+        return self not in (RequestStatus.ACCEPTED, RequestStatus.HELD, RequestStatus.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class UserRow:
 
     ``sent_at`` is the write-ahead mark: set before a revoke call leaves, cleared when Graph certainly did not carry it
     out. A ``pending`` row that has it is in doubt and is settled by reading the cut-off, never by sending again first.
-    ``answered_error`` says that Graph did answer that call, with a server error: then less waiting settles it.
+    ``answered_error`` says that Graph did answer that call, with a server error, and ``orphaned`` that its worker died:
+    then less waiting settles it.
     ``valid_from_before`` is the cut-off as it was read before anything was sent.
     """
 
@@ -72,6 +74,7 @@ class UserRow:
     attempts: int = 0
     sent_at: datetime | None = None
     answered_error: bool = False
+    orphaned: bool = False
     blind_repeats: int = 0
     problem: Problem | None = None
 
@@ -104,10 +107,11 @@ class Counts:
         change.subtract(row.status.value for row in before)
         return replace(self, **{name: getattr(self, name) + by for name, by in change.items()})
 
-    def with_new(self, rows: Iterable[UserRow]) -> Counts:
-        """The counts with rows added that were not there before."""
+    def with_new(self, rows: Iterable[UserRow], *, duplicates: int = 0) -> Counts:
+        """The counts with rows added that were not there before, and namings that were folded into others."""
         added = list(rows)
-        return replace(self.moved((), added), total=self.total + len(added))
+        counts = self.moved((), added)
+        return replace(counts, total=self.total + len(added), duplicates=self.duplicates + duplicates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,16 +165,20 @@ class RequestRecord:
     counts: Counts = field(default_factory=Counts)
     problem: Problem | None = None
     message_text: str | None = None
+    retry_of: str | None = None
 
 
 SUCCESS: Final = frozenset({UserStatus.REVOKED, UserStatus.VERIFIED})
 
 
-def final_word(counts: Counts, *, excluded: int, dry_run: bool) -> RequestStatus:
+def final_word(counts: Counts, *, excluded: int, dry_run: bool, cancelled: int = 0) -> RequestStatus:
     """The status a request ends with; it never flatters.
 
     ``excluded`` is the number of users whom the caller itself excluded: only they do not count against success.
+    ``cancelled`` is the number of users whom a cancellation kept from being revoked.
     """
+    if cancelled:
+        return RequestStatus.CANCELLED
     if dry_run and counts.total:
         return RequestStatus.PLANNED
     revoked = counts.revoked + counts.verified

@@ -9,13 +9,18 @@ from revoke_core.domain.results import UserRow, UserStatus
 
 CLOCK_SKEW: Final = timedelta(seconds=5)
 LIFETIME: Final = timedelta(hours=24)
-LEASE: Final = timedelta(seconds=60)
+# How long a found set of users waits for somebody to confirm it.
+HELD_LIFETIME: Final = timedelta(hours=24)
+LEASE: Final = timedelta(seconds=45)
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 
 # A lost answer is settled by reading this long after the call was sent; only then may the call be sent again.
 SETTLE_READS: Final = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120))
 # A server error is an answer: the call has most likely ended, so a cut-off that will move has moved within seconds.
 SETTLE_READS_AFTER_ERROR: Final = SETTLE_READS[:2]
+# A call whose worker died is not under way any more once the host is gone. It may have been announced and never sent,
+# so it is not waited for as long as an answer that was lost on the way.
+SETTLE_READS_AFTER_CRASH: Final = tuple(timedelta(seconds=s) for s in (1, 5, 30, 60))
 # Replication of the cut-off takes seconds to minutes; after the last read the user is failed/unverified.
 PROOF_READS: Final = tuple(timedelta(seconds=s) for s in (0, 1, 3, 8, 15, 30, 60, 120, 180, 300, 450, 600))
 
@@ -27,12 +32,16 @@ def next_read(row: UserRow, last_read: datetime | None) -> datetime | None:
     """
     if row.sent_at is None:
         return None
-    if row.status is UserStatus.REVOKED:
-        offsets = PROOF_READS
-    else:
-        offsets = SETTLE_READS_AFTER_ERROR if row.answered_error else SETTLE_READS
-    due = [row.sent_at + offset for offset in offsets]
+    due = [row.sent_at + offset for offset in _offsets(row)]
     return next((moment for moment in due if last_read is None or moment > last_read), None)
+
+
+def _offsets(row: UserRow) -> tuple[timedelta, ...]:
+    if row.status is UserStatus.REVOKED:
+        return PROOF_READS
+    if row.answered_error:
+        return SETTLE_READS_AFTER_ERROR
+    return SETTLE_READS_AFTER_CRASH if row.orphaned else SETTLE_READS
 
 
 def has_moved(row: UserRow, valid_from: datetime | None) -> bool:

@@ -2,66 +2,42 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from revoke_core import logs
 from revoke_core.domain import signing
 from revoke_core.domain.access import Action
-from revoke_core.domain.errors import AccessDenied, InvalidRequest, Refused, Unavailable
+from revoke_core.domain.errors import AccessDenied, Fault, InvalidRequest, Unavailable
 from revoke_core.domain.identifiers import USER_FORM, is_request_id, parse_user
-from revoke_core.domain.request import Limits, parse_own_request, parse_request, read_json
-from revoke_core.domain.results import Correlation, RequestStatus, UserStatus
+from revoke_core.domain.request_body import parse_own_request, parse_request, read_json
+from revoke_core.domain.results import RequestStatus, UserStatus
 from revoke_core.entrypoints import rendering
 from revoke_core.entrypoints.http_words import (
     HttpAnswer,
     HttpCall,
     Query,
+    answering,
+    correlation,
     idempotency_key,
     json_answer,
     preference,
-    problem_answer,
-    unexpected_answer,
 )
-from revoke_core.entrypoints.named_only import refuse_unexpanded
 from revoke_core.service.submitting import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
     from revoke_core.domain.access import Caller
-    from revoke_core.domain.request import RevocationRequest
+    from revoke_core.domain.request import Limits, RevocationRequest
     from revoke_core.entrypoints.callers import Callers
     from revoke_core.entrypoints.links import Links
+    from revoke_core.entrypoints.status_answers import StatusAnswers
     from revoke_core.ports import Clock, Ledger, Page
     from revoke_core.service.readiness import ReadinessCheck
     from revoke_core.service.reading import Reader, Status
+    from revoke_core.service.sources import Sources
     from revoke_core.service.submitting import Submitter
-
-_SOONEST_POLL: Final = 5
-_LATEST_POLL: Final = 60
-_LONGEST_CORRELATION: Final = 200
-
-type Route[**P] = Callable[P, Coroutine[Any, Any, HttpAnswer]]
-
-
-def _answering[**P](route: Route[P]) -> Route[P]:
-    """Turn whatever a route raises into a problem; nothing else ever leaves the app."""
-
-    @wraps(route)
-    async def answer(*args: P.args, **kwargs: P.kwargs) -> HttpAnswer:
-        try:
-            return await route(*args, **kwargs)
-        except (InvalidRequest, Refused) as problem:
-            return problem_answer(problem)
-        except Exception as problem:  # noqa: BLE001 -- the edge: its class is logged, the caller gets a 500
-            logs.failure("request_crashed", problem, route=route.__name__)
-            return unexpected_answer()
-
-    return answer
 
 
 class HttpDoor:
@@ -71,7 +47,9 @@ class HttpDoor:
         self,
         *,
         submitter: Submitter,
+        answers: StatusAnswers,
         reader: Reader,
+        sources: Sources,
         readiness: ReadinessCheck,
         links: Links,
         ledger: Ledger,
@@ -83,7 +61,9 @@ class HttpDoor:
     ) -> None:
         self._ready = ready
         self._submitter = submitter
+        self._answers = answers
         self._reader = reader
+        self._sources = sources
         self._readiness = readiness
         self._links = links
         self._ledger = ledger
@@ -92,14 +72,14 @@ class HttpDoor:
         self._limits = limits
         self._in_call_limit = in_call_limit
 
-    @_answering
+    @answering
     async def submit(self, call: HttpCall) -> HttpAnswer:
         """``POST /revocations``: 200 with the last word, or 202 while it runs."""
         caller = self._callers.admitted_to_change(call)
         caller.demand(Action.SUBMIT)
         return await self._submitted(call, caller, parse_request(read_json(call.body), self._limits))
 
-    @_answering
+    @answering
     async def submit_own(self, call: HttpCall) -> HttpAnswer:
         """``POST /me/revocations``: the caller's own sessions; the body may be left out."""
         caller = self._callers.admitted_to_change(call)
@@ -109,29 +89,35 @@ class HttpDoor:
 
     async def _submitted(self, call: HttpCall, caller: Caller, request: RevocationRequest) -> HttpAnswer:
         key = idempotency_key(call)
-        refuse_unexpanded(request)
         await self._ready()
+        await self._check_filter(request)
         wanted = preference(call, self._in_call_limit)
         submission = Submission(
             request=request,
             source="http",
             requested_by=await self._callers.identity(caller, call),
-            correlation=_correlation(call),
+            correlation=correlation(call),
             idempotency_key=key,
         )
         record = await self._submitter.submit(submission, within=wanted.within)
         applied = {"Preference-Applied": wanted.applied} if wanted.applied else {}
-        return await self._status_answer(await self._reader.status_of(record), applied)
+        return await self._answers.of(await self._reader.status_of(record), applied)
 
-    @_answering
+    async def _check_filter(self, request: RevocationRequest) -> None:
+        """A caller learns at once that Graph refuses the filter; a sender of a message finds it in the status log."""
+        problem = await self._sources.check_filter(request.filter) if request.filter is not None else None
+        if problem:
+            raise InvalidRequest([Fault("/filter", f"{problem.message} {problem.hint}")])
+
+    @answering
     async def request(self, call: HttpCall, request_id: str) -> HttpAnswer:
         """``GET /revocations/{id}``: 202 while it runs, then 200."""
         caller = self._callers.admitted(call)
         await self._ready()
         record = caller.demand_on(Action.READ, await self._reader.find(request_id.lower()))
-        return await self._status_answer(await self._reader.status_of(record))
+        return await self._answers.of(await self._reader.status_of(record))
 
-    @_answering
+    @answering
     async def operation(self, call: HttpCall, request_id: str) -> HttpAnswer:
         """``GET /operations/{id}?sig=…``: the same through a signed link, without a key."""
         await self._ready()
@@ -139,9 +125,9 @@ class HttpDoor:
         key = await self._ledger.signing_key()
         if not is_request_id(request_id) or not signing.is_valid(key, request_id, text, self._clock.now()):
             raise AccessDenied("The link's signature is missing, wrong or older than 48 hours.")
-        return await self._status_answer(await self._reader.status(request_id))
+        return await self._answers.of(await self._reader.status(request_id))
 
-    @_answering
+    @answering
     async def users(self, call: HttpCall, request_id: str) -> HttpAnswer:
         """``GET /revocations/{id}/users``: one page, JSON or CSV."""
         caller = self._callers.admitted(call)
@@ -163,7 +149,7 @@ class HttpDoor:
         content = {"value": [rendering.user(row) for row in page.items]} | ({"nextLink": link} if link else {})
         return json_answer(200, content)
 
-    @_answering
+    @answering
     async def requests(self, call: HttpCall) -> HttpAnswer:
         """``GET /revocations``: all requests or one user's, newest first; a submitter's list holds its own."""
         caller = self._callers.admitted(call)
@@ -183,11 +169,11 @@ class HttpDoor:
             page = await self._reader.history(user, status=status, since=since, size=size, token=token, requested_by=by)
         else:
             page = await self._reader.requests(status=status, since=since, size=size, token=token, requested_by=by)
-        entries = [rendering.resource(item.record, item.users if user else None, self._links) for item in page.items]
+        entries = [rendering.resource(item, self._links, users=user is not None) for item in page.items]
         link = self._next_link("revocations", call, page)
         return json_answer(200, {"value": entries} | ({"nextLink": link} if link else {}))
 
-    @_answering
+    @answering
     async def readiness(self, call: HttpCall) -> HttpAnswer:
         """``GET /readiness``: 200 when the app could revoke now, else 503 with what is missing."""
         self._callers.admitted(call).demand(Action.READINESS)
@@ -205,38 +191,5 @@ class HttpDoor:
         }
         return json_answer(200 if found.is_ready else 503, content)
 
-    async def _status_answer(self, status: Status, headers: dict[str, str] | None = None) -> HttpAnswer:
-        record = status.record
-        content = rendering.resource(record, status.users, self._links)
-        if record.status.is_final:
-            return json_answer(200, content, headers)
-        polling = {
-            "Location": await self._links.operation(record.id),
-            "Retry-After": str(self._poll_seconds(status)),
-        }
-        return json_answer(202, content, polling | (headers or {}))
-
-    def _poll_seconds(self, status: Status) -> int:
-        """When asking again is worth while: at the next step of a waiting request, else soon."""
-        if status.next_at is None:
-            return _SOONEST_POLL
-        left = (status.next_at - self._clock.now()).total_seconds()
-        return max(_SOONEST_POLL, min(_LATEST_POLL, math.ceil(left)))
-
     def _next_link(self, path: str, call: HttpCall, page: Page[Any]) -> str | None:
         return self._links.next_page(path, call.query, page.token) if page.token else None
-
-
-def _correlation(call: HttpCall) -> Correlation:
-    """What Logic Apps and Power Automate send along, cut to a sensible length."""
-
-    def header(*names: str) -> str | None:
-        found = next((call.headers[name] for name in names if call.headers.get(name)), None)
-        return found[:_LONGEST_CORRELATION] if found else None
-
-    return Correlation(
-        client_request_id=header("x-ms-client-request-id", "client-request-id"),
-        workflow_run_id=header("x-ms-workflow-run-id"),
-        workflow_name=header("x-ms-workflow-name"),
-        traceparent=header("traceparent"),
-    )

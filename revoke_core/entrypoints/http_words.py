@@ -6,19 +6,23 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
+from revoke_core import logs
+from revoke_core.domain.body_reader import LONGEST_KEY
 from revoke_core.domain.errors import Fault, InvalidRequest, Refused
 from revoke_core.domain.moments import parsed
-from revoke_core.domain.request import LONGEST_KEY
+from revoke_core.domain.results import Correlation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
 _PROBLEM_TYPES: Final = "urn:entra-session-revoker:problem:"
 _LARGEST_PAGE: Final = 1000
 _PAGE: Final = 100
 _LONGEST_WAIT: Final = 100
+_LONGEST_CORRELATION: Final = 200
 _KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -41,12 +45,31 @@ class HttpAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+type Route[**P] = Callable[P, Coroutine[Any, Any, HttpAnswer]]
+
+
 @dataclass(frozen=True, slots=True)
 class Preference:
     """How long a submitter wants to wait: ``within`` is ``None`` for not at all; ``applied`` is what to confirm."""
 
     within: timedelta | None
     applied: str | None = None
+
+
+def answering[**P](route: Route[P]) -> Route[P]:
+    """Turn whatever a route raises into a problem; nothing else ever leaves the app."""
+
+    @wraps(route)
+    async def answer(*args: P.args, **kwargs: P.kwargs) -> HttpAnswer:
+        try:
+            return await route(*args, **kwargs)
+        except (InvalidRequest, Refused) as problem:
+            return problem_answer(problem)
+        except Exception as problem:  # noqa: BLE001 -- the edge: its class is logged, the caller gets a 500
+            logs.failure("request_crashed", problem, route=route.__name__)
+            return unexpected_answer()
+
+    return answer
 
 
 def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = None) -> HttpAnswer:
@@ -101,6 +124,21 @@ def idempotency_key(call: HttpCall) -> str | None:
         detail = f"the header must have 1 to {LONGEST_KEY} printable ASCII characters"
         raise InvalidRequest([Fault("/Idempotency-Key", detail)])
     return key
+
+
+def correlation(call: HttpCall) -> Correlation:
+    """What Logic Apps and Power Automate send along, cut to a sensible length."""
+
+    def header(*names: str) -> str | None:
+        found = next((call.headers[name] for name in names if call.headers.get(name)), None)
+        return found[:_LONGEST_CORRELATION] if found else None
+
+    return Correlation(
+        client_request_id=header("x-ms-client-request-id", "client-request-id"),
+        workflow_run_id=header("x-ms-workflow-run-id"),
+        workflow_name=header("x-ms-workflow-name"),
+        traceparent=header("traceparent"),
+    )
 
 
 class Query:

@@ -29,6 +29,10 @@ class Links:
         """The request's users; needs a key."""
         return f"{self.request(request_id)}/users"
 
+    def action(self, request_id: str, name: str) -> str:
+        """What may still be said of the request; needs a key."""
+        return f"{self.request(request_id)}/{name}"
+
     def next_page(self, path: str, query: Mapping[str, str], token: str) -> str:
         """The next page of a list under the same question; a key in the query is not repeated."""
         asked = {name: value for name, value in query.items() if name not in ("code", "continuationToken")}

@@ -11,7 +11,6 @@ from revoke_core.domain.message import parse_message, referenced_request
 from revoke_core.domain.problems import IDEMPOTENCY_CONFLICT, NOT_PROCESSED, invalid_message
 from revoke_core.domain.redaction import kept
 from revoke_core.domain.results import Problem, RequestedBy
-from revoke_core.entrypoints.named_only import refuse_unexpanded
 from revoke_core.service.submitting import Submission
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ class QueueDoor:
         sender = RequestedBy(kind="queue", id=message_id)
         try:
             request, claims = parse_message(text, self._limits)
-            refuse_unexpanded(request)
         except (InvalidRequest, GuardRefused) as problem:
             faults = (
                 problem.listed()

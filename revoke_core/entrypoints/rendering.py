@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.moments import written
+from revoke_core.domain.results import RequestStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from revoke_core.domain.results import Counts, Problem, RequestedBy, RequestRecord, UserRow
     from revoke_core.entrypoints.links import Links
+    from revoke_core.service.reading import Status
 
 CSV_COLUMNS: Final = (
     "input",
@@ -32,8 +34,9 @@ CSV_COLUMNS: Final = (
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def resource(record: RequestRecord, users: Iterable[UserRow] | None, links: Links) -> dict[str, Any]:
-    """The whole resource; without users (``None``) it is an entry of a list."""
+def resource(status: Status, links: Links, *, users: bool) -> dict[str, Any]:
+    """The whole resource; without users it is an entry of a list."""
+    record = status.record
     content: dict[str, Any] = {
         "id": record.id,
         "status": record.status.value,
@@ -51,14 +54,29 @@ def resource(record: RequestRecord, users: Iterable[UserRow] | None, links: Link
         "dryRun": record.dry_run,
         "warnings": list(record.warnings),
         "counts": _counts(record.counts, dry_run=record.dry_run),
-        "links": {"self": links.request(record.id), "users": links.users(record.id)},
+        "links": _links(record, links),
     }
+    if status.finishes_at:
+        content["estimatedCompletionAt"] = written(status.finishes_at)
+    if record.retry_of:
+        content["retryOf"] = record.retry_of
     if record.problem:
         content["error"] = _problem(record.problem)
     if record.message_text is not None:
         content["messageText"] = record.message_text
-    if users is not None:
-        content["users"] = [user(row) for row in users]
+    if users:
+        content["users"] = [user(row) for row in status.users]
+    return content
+
+
+def _links(record: RequestRecord, links: Links) -> dict[str, str]:
+    content = {"self": links.request(record.id), "users": links.users(record.id)}
+    if record.status is RequestStatus.HELD:
+        content["confirm"] = links.action(record.id, "confirm")
+    if not record.status.is_final:
+        content["cancel"] = links.action(record.id, "cancel")
+    elif record.counts.failed:
+        content["retry"] = links.action(record.id, "retry")
     return content
 
 

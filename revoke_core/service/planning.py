@@ -1,40 +1,46 @@
-"""From what was asked to who is hit: look users up, fold duplicates, set aside who is not to be revoked."""
+"""From who was named to who is hit: look users up, fold duplicates, set aside who is not to be revoked."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from itertools import batched
+from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain import problems
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.identifiers import is_object_id
 from revoke_core.domain.moments import parsed_or_none
 from revoke_core.domain.permissions import READ_USERS, REVOKE
-from revoke_core.domain.results import Counts, Problem, UserRow, UserStatus
+from revoke_core.domain.results import Problem, UserRow, UserStatus
 from revoke_core.domain.verdicts import Answer, Effect, of_read
 from revoke_core.service.protection import ProtectedListUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
+    from revoke_core.domain.folding import Named
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.permissions import TokenFacts
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.ports import Gates, Graph
     from revoke_core.service.protection import ProtectedUsers
 
-UNPROVEN_BY_CHOICE = "verify is false: the effect was not read back, revoked is Graph's word alone."
-UNPROVEN_BY_PERMISSION = (
+UNPROVEN_BY_CHOICE: Final = "verify is false: the effect was not read back, revoked is Graph's word alone."
+UNPROVEN_BY_PERMISSION: Final = (
     "The app may not read users (User.Read.All is missing): ids and UPNs went to Graph as they are, "
     "and revoked is Graph's word alone."
 )
+_LARGEST_READ: Final = 20
+# 60 users on their way at 150 ms are 400 resource units a second, half of what Graph grants a large tenant: small
+# requests and proofs need the rest (https://learn.microsoft.com/graph/throttling-limits).
+_READS_AT_ONCE: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """What Graph knows of the users named. ``obstacle`` says why it could not be asked now, with the wait asked for."""
+    """What Graph knows of some users. ``obstacle`` says why not all could be asked now, with the wait asked for."""
 
     readable: bool = True
     token: TokenFacts | None = None
@@ -44,14 +50,13 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The rows of a request, every one of them pending or with its last word."""
+class PlannedPage:
+    """Rows for users named for the first time, every one of them pending or with its last word."""
 
     rows: list[UserRow]
-    counts: Counts
+    duplicates: int
     excluded: int
-    proving: bool
-    warnings: tuple[str, ...]
+    readable: bool
 
 
 class Planner:
@@ -62,13 +67,19 @@ class Planner:
         self._gates = gates
         self._protected = protected
 
-    async def lookup(self, request: RevocationRequest) -> Lookup:
-        """Ask Graph who the named users are; nothing is changed anywhere, so it may run before acceptance."""
+    async def lookup(self, users: Sequence[UserRef], known: Lookup | None = None) -> Lookup:
+        """Ask Graph who the users are; nothing is changed anywhere, so it may run before acceptance.
+
+        ``known`` is an earlier try: only what it left open is asked again.
+        """
+        answers = dict(known.answers) if known else {}
+        missing = [user for user in unique(users) if user.key not in answers]
+        if known and not known.obstacle and (not missing or not known.readable):
+            return known
         # The write gate is looked at along with it, so that the answer is at hand when the first call is to leave.
         closed, _ = await asyncio.gather(self._gates.closed_until("read"), self._gates.closed_until("write"))
         if closed:
-            return Lookup(obstacle=problems.THROTTLED)
-        users = unique(request.users)
+            return Lookup(obstacle=problems.THROTTLED, answers=answers)
         try:
             token = await self._graph.token()
             if not token.may(READ_USERS):
@@ -76,88 +87,95 @@ class Planner:
                 token = await self._graph.token()
             if not token.may(READ_USERS):
                 return Lookup(readable=False, token=token)
-            answers = await self._graph.read_users(users)
+            found = await self._read(missing)
         except TokenUnavailable:
-            return Lookup(obstacle=problems.NO_TOKEN)
-        verdicts = [of_read(answer) for answer in answers]
-        waiting = [verdict for verdict in verdicts if verdict.effect is Effect.AGAIN]
-        if waiting:
-            pauses = [verdict.pause for verdict in waiting if verdict.pause]
-            return Lookup(obstacle=waiting[0].problem, pause=max(pauses, default=None))
-        if any(verdict.effect is Effect.FINAL and verdict.problem is None for verdict in verdicts):
-            return Lookup(readable=False, token=await self._graph.token())
-        return Lookup(answers={user.key: answer for user, answer in zip(users, answers, strict=True)})
+            return Lookup(obstacle=problems.NO_TOKEN, answers=answers)
+        return _told(missing, found, answers, token)
 
-    async def protected_keys(self, request: RevocationRequest, *, readable: bool) -> frozenset[str]:
+    async def check_protected(self) -> None:
+        """Before acceptance: whether the protected list can be read at all."""
+        if not self._protected.is_empty:
+            await self._protected.keys()
+
+    async def page(
+        self, request: RevocationRequest, users: Sequence[UserRef], lookup: Lookup, named: Named, *, first: int
+    ) -> PlannedPage | Lookup:
+        """Rows from position ``first`` on, or the lookup back with the obstacle that keeps them from being made.
+
+        ``named`` knows who was named before, and is told of these.
+        """
+        if lookup.obstacle:
+            return lookup
+        refusal = None
+        try:
+            protected = await self._protected_keys(users, readable=lookup.readable)
+        except ProtectedListUnreadable:
+            if lookup.token is None or lookup.token.may(REVOKE):
+                return replace(lookup, obstacle=problems.PROTECTED_UNREADABLE)
+            # Nobody can be revoked anyway; the permission is what somebody has to see to first.
+            protected, refusal = frozenset(), problems.app_permission_missing(lookup.token)
+        excluded = frozenset(user.key for user in request.exclude)
+        rows: list[UserRow] = []
+        for user in users:
+            row, is_invited = _known(user, lookup)
+            if not named.add(row.user_id or user.key):
+                continue
+            row = _set_aside(row, excluded=excluded, protected=protected, invited=is_invited)
+            if row.status is UserStatus.PENDING and (refusal or request.dry_run):
+                row = row.ended(UserStatus.FAILED if refusal else UserStatus.PLANNED, refusal)
+            rows.append(replace(row, position=first + len(rows)))
+        return PlannedPage(
+            rows=rows,
+            duplicates=len(users) - len(rows),
+            excluded=sum(row.problem is problems.EXCLUDED for row in rows),
+            readable=lookup.readable,
+        )
+
+    async def _read(self, users: Sequence[UserRef]) -> list[Answer]:
+        """Read in batches, several at a time, so that a page takes a few round trips."""
+        if len(users) <= _LARGEST_READ:
+            return await self._graph.read_users(users)
+        turn = asyncio.Semaphore(_READS_AT_ONCE)
+
+        async def read(chunk: tuple[UserRef, ...]) -> list[Answer]:
+            async with turn:
+                return await self._graph.read_users(chunk)
+
+        chunks = await asyncio.gather(*(read(chunk) for chunk in batched(users, _LARGEST_READ, strict=False)))
+        return [answer for chunk in chunks for answer in chunk]
+
+    async def _protected_keys(self, users: Sequence[UserRef], *, readable: bool) -> frozenset[str]:
         """Who must not be sent to Graph; ``ProtectedListUnreadable`` when that cannot be told."""
         if self._protected.is_empty:
             return frozenset()
         if readable:
             return await self._protected.keys()
-        return await self._protected.keys_without_lookup(request.users)
-
-    async def check_protected(self) -> None:
-        """Before acceptance: whether the list can be read at all."""
-        if not self._protected.is_empty:
-            await self._protected.keys()
-
-    async def plan(self, request: RevocationRequest, lookup: Lookup) -> Plan | Lookup:
-        """The rows, or the lookup back with the obstacle that keeps them from being made."""
-        if lookup.obstacle:
-            return lookup
-        try:
-            protected = await self.protected_keys(request, readable=lookup.readable)
-        except ProtectedListUnreadable:
-            if lookup.token is None or lookup.token.may(REVOKE):
-                return replace(lookup, obstacle=problems.PROTECTED_UNREADABLE)
-            # Nobody can be revoked anyway; the permission is what somebody has to see to first.
-            return planned(request, lookup, frozenset(), refusal=problems.app_permission_missing(lookup.token))
-        return planned(request, lookup, protected)
+        return await self._protected.keys_without_lookup(users)
 
 
-def planned(
-    request: RevocationRequest, lookup: Lookup, protected: frozenset[str], *, refusal: Problem | None = None
-) -> Plan:
-    """Fold by object id, then set aside: excluded by the caller, protected, invited from elsewhere.
-
-    ``refusal`` is why nobody at all can be revoked.
-    """
-    excluded = frozenset(user.key for user in request.exclude)
-    rows: dict[str, UserRow] = {}
-    invited: set[str] = set()
-    for user in unique(request.users):
-        row, is_invited = _known(user, lookup)
-        identity = row.user_id or user.key
-        if identity in rows:
-            continue
-        rows[identity] = replace(row, position=len(rows) + 1)
-        if is_invited:
-            invited.add(identity)
-    for identity, row in rows.items():
-        names = {row.given.strip().lower(), row.user_id or "", (row.user_principal_name or "").lower()} - {""}
-        rows[identity] = _set_aside(
-            row, excluded=bool(names & excluded), protected=bool(names & protected), invited=identity in invited
-        )
-        if rows[identity].status is UserStatus.PENDING and (refusal or request.dry_run):
-            rows[identity] = row.ended(UserStatus.FAILED if refusal else UserStatus.PLANNED, refusal)
-    made = list(rows.values())
-    warnings: tuple[str, ...] = ()
-    if not lookup.readable:
-        warnings = (UNPROVEN_BY_PERMISSION,)
-    elif not request.verify:
-        warnings = (UNPROVEN_BY_CHOICE,)
-    return Plan(
-        rows=made,
-        counts=Counts(duplicates=len(request.users) - len(made)).with_new(made),
-        excluded=sum(row.problem is problems.EXCLUDED for row in made),
-        proving=request.verify and lookup.readable,
-        warnings=warnings,
-    )
+def _told(users: Sequence[UserRef], found: Sequence[Answer], answers: dict[str, Answer], token: TokenFacts) -> Lookup:
+    """What the answers tell, added to those of earlier tries."""
+    verdicts = [of_read(answer) for answer in found]
+    if any(verdict.effect is Effect.FINAL and verdict.problem is None for verdict in verdicts):
+        return Lookup(readable=False, token=token)
+    for user, answer, verdict in zip(users, found, verdicts, strict=True):
+        if verdict.effect is not Effect.AGAIN:
+            answers[user.key] = answer
+    waiting = [verdict for verdict in verdicts if verdict.effect is Effect.AGAIN]
+    pause = max((verdict.pause for verdict in waiting if verdict.pause), default=None)
+    return Lookup(answers=answers, obstacle=waiting[0].problem if waiting else None, pause=pause)
 
 
-def unplanned(request: RevocationRequest) -> list[UserRow]:
+def warnings_for(request: RevocationRequest, *, readable: bool) -> tuple[str, ...]:
+    """Why what Graph says it revoked is not proven, if it is not."""
+    if not readable:
+        return (UNPROVEN_BY_PERMISSION,)
+    return () if request.verify else (UNPROVEN_BY_CHOICE,)
+
+
+def unplanned(users: Iterable[UserRef]) -> list[UserRow]:
     """The rows as far as they are known without asking anybody."""
-    return [UserRow(position=place, given=user.given) for place, user in enumerate(unique(request.users), start=1)]
+    return [UserRow(position=place, given=user.given) for place, user in enumerate(unique(users), start=1)]
 
 
 def unique(users: Iterable[UserRef]) -> list[UserRef]:
@@ -200,8 +218,13 @@ def _is_invited(found: dict[str, Any]) -> bool:
     )
 
 
-def _set_aside(row: UserRow, *, excluded: bool, protected: bool, invited: bool) -> UserRow:
+def _set_aside(row: UserRow, *, excluded: frozenset[str], protected: frozenset[str], invited: bool) -> UserRow:
     if row.status is not UserStatus.PENDING:
         return row
-    reasons = ((excluded, problems.EXCLUDED), (protected, problems.PROTECTED), (invited, problems.EXTERNAL_USER))
+    names = {row.given.strip().lower(), row.user_id or "", (row.user_principal_name or "").lower()} - {""}
+    reasons = (
+        (bool(names & excluded), problems.EXCLUDED),
+        (bool(names & protected), problems.PROTECTED),
+        (invited, problems.EXTERNAL_USER),
+    )
     return next((row.ended(UserStatus.SKIPPED, problem) for applies, problem in reasons if applies), row)

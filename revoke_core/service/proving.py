@@ -3,78 +3,74 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from itertools import batched
+from typing import TYPE_CHECKING
 
 from revoke_core.domain import problems
 from revoke_core.domain.moments import parsed_or_none
-from revoke_core.domain.permissions import READ_USERS, TokenFacts
 from revoke_core.domain.results import UserRow, UserStatus
 from revoke_core.domain.schedules import has_moved, next_read, settles
 from revoke_core.domain.verdicts import Answer, Effect, of_read
 from revoke_core.service.planning import UNPROVEN_BY_PERMISSION
-from revoke_core.service.run_in_hand import target
+from revoke_core.service.run_in_hand import ROWS_PER_COMMIT
+from revoke_core.service.targets import target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from revoke_core.ports import Clock, Graph
+    from revoke_core.ports import Graph
+    from revoke_core.service.backlog import Backlog
     from revoke_core.service.run_in_hand import RunInHand
-    from revoke_core.service.waiting import Waiting
-
-_LARGEST_READ: Final = 20
+    from revoke_core.service.waiting import Pauses
 
 
 class Prover:
     """One round of reads for users that are due."""
 
-    def __init__(self, *, graph: Graph, waiting: Waiting, clock: Clock) -> None:
+    def __init__(self, *, graph: Graph) -> None:
         self._graph = graph
-        self._waiting = waiting
-        self._clock = clock
 
-    @staticmethod
-    def can_read(token: TokenFacts) -> bool:
-        """Whether cut-offs can be read at all."""
-        return token.may(READ_USERS)
+    def time(self) -> datetime:
+        """Now by Graph's clock, which cut-offs are written in."""
+        return self._graph.time()
 
-    def due(self, hand: RunInHand) -> list[UserRow]:
-        """Users whose cut-off is to be read now."""
-        now = self._graph.time()
-        moments = ((row, next_read(row, hand.last_reads.get(row.position))) for row in hand.open.values())
-        return [row for row, moment in moments if moment and moment <= now][:_LARGEST_READ]
-
-    def next_due(self, hand: RunInHand) -> datetime | None:
-        """When the next read is due, this process's clock."""
-        ahead = self._graph.time() - self._clock.now()
-        moments = (next_read(row, hand.last_reads.get(row.position)) for row in hand.open.values())
-        return min((moment - ahead for moment in moments if moment), default=None)
-
-    async def read(self, rows: Sequence[UserRow]) -> list[Answer]:
-        """Ask Graph for the users as they stand now."""
-        return await self._graph.read_users([target(row) for row in rows])
-
-    async def apply(self, hand: RunInHand, rows: Sequence[UserRow], answers: Sequence[Answer]) -> None:
-        """Write what the answers tell of the rows."""
+    async def prove(self, hand: RunInHand, backlog: Backlog, pauses: Pauses, rows: Sequence[UserRow]) -> None:
+        """Read the users as they stand now (at most 20) and enter what that tells."""
+        answers = await self._graph.read_users([target(row) for row in rows])
         verdicts = [of_read(answer) for answer in answers]
-        changes: dict[str, Any] = await self._waiting.after(hand, "read", verdicts)
+        changes = await pauses.after("read", verdicts)
         if any(verdict.effect is Effect.FINAL and verdict.problem is None for verdict in verdicts):
-            # Without this, revoked users would wait for a proof that can never come.
-            changes |= {"proving": False, "warnings": (*hand.run.warnings, UNPROVEN_BY_PERMISSION)}
-            await hand.write([_blind(row) for row in hand.open.values() if row.in_doubt], **changes)
+            await self._give_up(hand, backlog)
             return
-        results: list[UserRow] = []
+        now = self._graph.time()
+        changed: list[tuple[UserRow, UserRow]] = []
         for row, answer, verdict in zip(rows, answers, verdicts, strict=True):
+            if not backlog.is_waiting(row):
+                continue
+            after = row
             if verdict.effect is Effect.ACCEPTED:
-                hand.last_reads[row.position] = self._graph.time()
-                last = next_read(row, hand.last_reads[row.position]) is None
-                results.append(_judged(row, answer, last=last, proving=hand.run.proving))
+                after = _judged(row, answer, last=next_read(row, now) is None, proving=hand.run.proving)
             elif verdict.effect is Effect.FINAL:
                 problem = problems.UNVERIFIED if row.status is UserStatus.REVOKED else verdict.problem
-                results.append(row.ended(UserStatus.FAILED, problem))
-        changed = [row for row in results if row != hand.open.get(row.position)]
+                after = row.ended(UserStatus.FAILED, problem)
+            if after == row:
+                backlog.was_read(row, now if verdict.effect is Effect.ACCEPTED else None)
+            else:
+                changed.append((row, after))
+                backlog.landed(after, proving=hand.run.proving)
         if changed or changes:
-            await hand.write(changed, **changes)
+            await hand.note(changed, **changes)
+
+    async def _give_up(self, hand: RunInHand, backlog: Backlog) -> None:
+        """Reading is not permitted any more: without this, revoked users would wait for a proof that can never come."""
+        blind = [(row, _blind(row)) for row in backlog.give_up_reading()]
+        for _, row in blind:
+            backlog.landed(row, proving=False)
+        warnings = (*hand.run.warnings, UNPROVEN_BY_PERMISSION)
+        await hand.write(proving=False, warnings=tuple(dict.fromkeys(warnings)))
+        for chunk in batched(blind, ROWS_PER_COMMIT, strict=False):
+            await hand.write(chunk)
 
 
 def _judged(row: UserRow, answer: Answer, *, last: bool, proving: bool) -> UserRow:
@@ -85,14 +81,14 @@ def _judged(row: UserRow, answer: Answer, *, last: bool, proving: bool) -> UserR
             return replace(row.ended(UserStatus.VERIFIED), valid_from=valid_from)
         return row.ended(UserStatus.FAILED, problems.UNVERIFIED) if last else row
     if settles(row, valid_from):
-        settled = replace(row, revoked_at=row.sent_at, answered_error=False)
+        settled = replace(row, revoked_at=row.sent_at, answered_error=False, orphaned=False)
         if not proving:
             return settled.ended(UserStatus.REVOKED)
         return replace(settled.ended(UserStatus.VERIFIED), valid_from=valid_from)
-    return replace(row, sent_at=None, answered_error=False) if last else row
+    return replace(row, sent_at=None, answered_error=False, orphaned=False) if last else row
 
 
 def _blind(row: UserRow) -> UserRow:
     if row.blind_repeats:
         return row.ended(UserStatus.FAILED, problems.OUTCOME_UNKNOWN)
-    return replace(row, sent_at=None, blind_repeats=row.blind_repeats + 1)
+    return replace(row, sent_at=None, orphaned=False, blind_repeats=row.blind_repeats + 1)

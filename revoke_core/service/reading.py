@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain.errors import NO_SUCH_REQUEST, NotFound
@@ -13,29 +15,35 @@ from revoke_core.ports import Page
 from revoke_core.service.planning import unplanned
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Sequence
 
     from revoke_core.domain.identifiers import UserRef
-    from revoke_core.ports import StatusLog, UserIndex
+    from revoke_core.ports import Budget, Clock, Run, StatusLog, UserIndex
 
 USERS_IN_RESOURCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A request with the users to show; ``next_at`` is when a waiting request goes on."""
+    """A request with the users to show.
+
+    ``next_at`` is when a waiting request goes on, ``finishes_at`` when everybody is likely to have been sent.
+    """
 
     record: RequestRecord
     users: list[UserRow]
     next_at: datetime | None = None
+    finishes_at: datetime | None = None
 
 
 class Reader:
     """Reads requests as they stand, running ones with the counts of their run row."""
 
-    def __init__(self, *, log: StatusLog, index: UserIndex) -> None:
+    def __init__(self, *, log: StatusLog, index: UserIndex, budget: Budget, clock: Clock) -> None:
         self._log = log
         self._index = index
+        self._budget = budget
+        self._clock = clock
 
     async def status(self, request_id: str) -> Status:
         """One request and at most its first 100 users; ``NotFound`` for an id that is none of ours."""
@@ -56,11 +64,11 @@ class Reader:
         )
         users = page.items
         if run is not None:
-            warnings = record.warnings or run.warnings
-            record = replace(record, status=RequestStatus.RUNNING, counts=run.counts, warnings=warnings)
+            record = _as_running(record, run)
         if not record.status.is_final and not users:
             users = await self._named(record.id)
-        return Status(record=record, users=users, next_at=run.next_at if run else None)
+        finishes_at = await self._finishes_at(record) if record.status is RequestStatus.RUNNING else None
+        return Status(record=record, users=users, next_at=run.next_at if run else None, finishes_at=finishes_at)
 
     async def users(self, request_id: str, *, status: UserStatus | None, size: int, token: str | None) -> Page[UserRow]:
         """A page of the users of a request that was found."""
@@ -77,7 +85,8 @@ class Reader:
     ) -> Page[Status]:
         """A page of all requests, or of one caller's, newest first, without their users."""
         page = await self._log.page(status=status, since=since, size=size, token=token, requested_by=requested_by)
-        return Page(items=[Status(record=record, users=[]) for record in page.items], token=page.token)
+        shown = await asyncio.gather(*(self._as_it_stands(record) for record in page.items))
+        return Page(items=[Status(record=record, users=[]) for record in shown], token=page.token)
 
     async def history(
         self,
@@ -102,16 +111,39 @@ class Reader:
         ]
         return Page(items=kept, token=page.token)
 
+    async def _as_it_stands(self, record: RequestRecord) -> RequestRecord:
+        run = None if record.status.is_final else await self._log.run(record.id)
+        return _as_running(record, run) if run else record
+
+    async def _finishes_at(self, record: RequestRecord) -> datetime | None:
+        """From the shared budget: what is open, at the rate Graph takes it in."""
+        if not record.counts.pending or record.dry_run:
+            return None
+        return self._clock.now() + timedelta(seconds=await self._budget.seconds_for(record.counts.pending))
+
     async def _named(self, request_id: str) -> list[UserRow]:
         """The first named users of a request without rows, as far as they are known without asking anybody."""
         request = await self._log.inputs(request_id)
-        if request is not None and request.named_parts and not request.users:
-            request = replace(request, users=tuple(await self._log.named_users(request_id, 0) or ()))
-        return unplanned(request)[:USERS_IN_RESOURCE] if request else []
+        named: Sequence[UserRef] = request.users if request else ()
+        if request is not None and request.named_parts and not named:
+            named = await self._log.named_users(request_id, 0) or ()
+        return unplanned(islice(named, USERS_IN_RESOURCE))
 
     async def _touched(self, request_id: str, position: int) -> Status | None:
         record, row = await asyncio.gather(self._log.get(request_id), self._log.row(request_id, position))
         return Status(record=record, users=[row]) if record and row else None
+
+
+def _as_running(record: RequestRecord, run: Run) -> RequestRecord:
+    """The record with what its run row knows better; before all pages are planned, the rest counts as pending."""
+    is_held = run.held_at is not None and run.confirmed_at is None and not run.cancel_requested
+    counts = run.counts
+    if not run.planned:
+        folded = counts.duplicates - record.counts.duplicates
+        more = max(0, record.counts.total - counts.total - max(0, folded))
+        counts = replace(counts, total=counts.total + more, pending=counts.pending + more)
+    status = RequestStatus.HELD if is_held else RequestStatus.RUNNING
+    return replace(record, status=status, counts=counts, warnings=record.warnings or run.warnings)
 
 
 async def _nothing() -> None:

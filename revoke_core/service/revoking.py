@@ -1,101 +1,122 @@
-"""Sending revokes: mark first, send, judge every answer, write. Nothing in doubt is ever sent again unread."""
+"""Sending revokes: announce, send, judge every answer. Nothing in doubt is ever sent again unread."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
 from revoke_core.domain import problems
-from revoke_core.domain.permissions import REVOKE, TokenFacts
-from revoke_core.domain.results import UserRow, UserStatus
+from revoke_core.domain.errors import TokenUnavailable
+from revoke_core.domain.permissions import READ_USERS, REVOKE, TokenFacts
+from revoke_core.domain.results import Problem, UserRow, UserStatus
 from revoke_core.domain.verdicts import Answer, Delivery, Effect, Verdict, of_revoke
-from revoke_core.service.run_in_hand import target
+from revoke_core.ports import Flight
+from revoke_core.service.targets import target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from revoke_core.ports import Gates, Graph, Ledger
-    from revoke_core.service.proving import Prover
+    from revoke_core.ports import Budget, Clock, Gates, Graph, Ledger
+    from revoke_core.service.backlog import Backlog
     from revoke_core.service.run_in_hand import RunInHand
-    from revoke_core.service.waiting import Waiting
+    from revoke_core.service.waiting import Pauses
 
 LARGEST_SEND: Final = 20
+_THROTTLED: Final = 429
+_FORBIDDEN: Final = 403
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sending:
-    """The users of one round, marked as sent, and those who wait for a later one."""
+class Sent:
+    """How a call went: whether Graph took all of it in without asking to slow down, and why the rest need not go."""
 
-    token: TokenFacts
-    marked: list[UserRow]
-    waiting: list[UserRow]
+    is_clean: bool
+    is_throttled: bool = False
+    stopped: Problem | None = None
 
 
 class Revoker:
-    """One round of revoke calls for users that wait unsent."""
+    """One call of up to 20 revokes."""
 
-    def __init__(self, *, graph: Graph, gates: Gates, ledger: Ledger, waiting: Waiting, prover: Prover) -> None:
+    def __init__(self, *, graph: Graph, gates: Gates, budget: Budget, ledger: Ledger, clock: Clock) -> None:
+        self._clock = clock
         self._graph = graph
         self._gates = gates
+        self._budget = budget
         self._ledger = ledger
-        self._waiting = waiting
-        self._prover = prover
 
-    async def prepared(self, rows: Iterable[UserRow]) -> Sending:
-        """Choose and mark up to 20 waiting users; only one when the token has no permission known to suffice.
+    async def largest(self) -> int:
+        """How many users one call may carry: only one when the token has no permission known to suffice.
 
-        The marks have to be written before the calls leave.
+        0 when there is no token.
         """
-        token = await self._graph.token()
-        if not token.may(REVOKE):
-            await self._graph.token_missed_roles()
+        try:
             token = await self._graph.token()
-        size = LARGEST_SEND if token.may(REVOKE) else 1
-        waiting = [row for row in rows if row.status is UserStatus.PENDING and row.sent_at is None]
-        sent_at = self._graph.time()
-        marked = [replace(row, sent_at=sent_at, attempts=row.attempts + 1) for row in waiting[:size]]
-        return Sending(token=token, marked=marked, waiting=waiting[size:])
+            if not token.may(REVOKE):
+                await self._graph.token_missed_roles()
+                token = await self._graph.token()
+        except TokenUnavailable:
+            return 0
+        return LARGEST_SEND if token.may(REVOKE) else 1
 
-    async def send(self, hand: RunInHand) -> None:
-        """One round: mark, write, send, judge."""
-        sending = await self.prepared(hand.open.values())
-        await hand.write(sending.marked)
-        await self.deliver(hand, sending)
+    async def send(
+        self, hand: RunInHand, backlog: Backlog, pauses: Pauses, rows: Sequence[UserRow], *, is_probe: bool = False
+    ) -> Sent:
+        """Announce, send and enter what became of it; the rows have been taken from the backlog.
 
-    async def deliver(self, hand: RunInHand, sending: Sending) -> None:
-        """Send what has been marked and written, and write what the answers mean."""
-        token, marked = sending.token, sending.marked
-        answers = await self._graph.revoke([target(row) for row in marked])
+        A probe goes through a gate that was closed for more than ten minutes, and opens it when it gets through.
+        """
+        flight = Flight(positions=tuple(row.position for row in rows), sent_at=self._graph.time())
+        await hand.take_off(flight)
+        # Storage took a moment to take the mark: what was allowed before may not be now.
+        if hand.run.cancel_requested or (await self._gates.closed_until("write") and not is_probe):
+            await self._recall(hand, backlog, flight, rows)
+            return Sent(is_clean=False)
+        try:
+            token = await self._graph.token()
+        except TokenUnavailable:
+            await self._recall(hand, backlog, flight, rows)
+            await hand.note(**await pauses.obstacle("write", problems.NO_TOKEN, None))
+            return Sent(is_clean=False)
+        left_at = self._clock.now()
+        answers = await self._graph.revoke([target(row) for row in rows])
         verdicts = await self._verdicts(answers, token)
+        sent = [replace(row, sent_at=flight.sent_at, attempts=row.attempts + 1) for row in rows]
         results = [
-            _result(row, answer, verdict, readable=self._prover.can_read(token))
-            for row, answer, verdict in zip(marked, answers, verdicts, strict=True)
+            _result(row, answer, verdict, readable=token.may(READ_USERS))
+            for row, answer, verdict in zip(sent, answers, verdicts, strict=True)
         ]
-        logs.event(
-            "revokes_answered",
-            requestId=hand.run.request_id,
-            sent=len(results),
-            accepted=sum(row.status is UserStatus.REVOKED for row in results),
-            failed=sum(row.status is UserStatus.FAILED for row in results),
-        )
-        changes = await self._waiting.after(hand, "write", verdicts)
-        stopped = [verdict.problem for verdict in verdicts if _stops_all(verdict, token)]
+        _log(hand.run.request_id, results)
+        changes = await pauses.after("write", verdicts)
+        throttled = any(answer.status == _THROTTLED for answer in answers)
+        if throttled:
+            asked = max((verdict.pause for verdict in verdicts if verdict.pause), default=None)
+            await self._budget.was_throttled(sent_at=left_at, pause=asked)
+        else:
+            self._budget.was_clean(len(rows))
+            if is_probe and any(answer.is_success for answer in answers):
+                await self._gates.reopen("write")
+        stopped = next((verdict.problem for verdict in verdicts if _stops_all(verdict, token)), None)
         if stopped:
-            results += [row.ended(UserStatus.FAILED, stopped[0]) for row in sending.waiting]
-        fresh = [row for row in results if row.status is UserStatus.REVOKED]
-        if not (fresh and hand.run.proving) or await self._gates.closed_until("read"):
-            await hand.write(results, **changes)
-            return
-        _, proofs = await asyncio.gather(hand.write(results, **changes), self._prover.read(fresh))
-        await self._prover.apply(hand, fresh, proofs)
+            changes |= {"stopped": stopped}
+        await hand.land(flight, list(zip(rows, results, strict=True)), **changes)
+        for row in results:
+            backlog.landed(row, proving=hand.run.proving)
+        is_clean = all(verdict.effect in (Effect.ACCEPTED, Effect.FINAL) for verdict in verdicts)
+        return Sent(is_clean=is_clean, is_throttled=throttled, stopped=stopped)
+
+    async def _recall(self, hand: RunInHand, backlog: Backlog, flight: Flight, rows: Sequence[UserRow]) -> None:
+        """Take the mark back: the call never left."""
+        await hand.land(flight, ())
+        backlog.put_back(rows)
+        await self._budget.give_back(len(rows))
 
     async def _verdicts(self, answers: Sequence[Answer], token: TokenFacts) -> list[Verdict]:
         """Judge the answers together: somebody else's success proves what the token may do."""
         if any(answer.is_success for answer in answers):
             await self._ledger.note_token_revoked(token.fingerprint)
-        refused = any(answer.status == 403 for answer in answers)  # noqa: PLR2004 -- HTTP's Forbidden
+        refused = any(answer.status == _FORBIDDEN for answer in answers)
         proven = refused and await self._ledger.token_has_revoked(token.fingerprint)
         return [of_revoke(answer, token, token_has_revoked=proven) for answer in answers]
 
@@ -118,3 +139,13 @@ def _result(row: UserRow, answer: Answer, verdict: Verdict, *, readable: bool) -
 
 def _stops_all(verdict: Verdict, token: TokenFacts) -> bool:
     return bool(verdict.problem and verdict.problem.code == "appPermissionMissing" and not token.may(REVOKE))
+
+
+def _log(request_id: str, results: Sequence[UserRow]) -> None:
+    logs.event(
+        "revokes_answered",
+        requestId=request_id,
+        sent=len(results),
+        accepted=sum(row.status is UserStatus.REVOKED for row in results),
+        failed=sum(row.status is UserStatus.FAILED for row in results),
+    )

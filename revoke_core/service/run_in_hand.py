@@ -1,76 +1,202 @@
-"""A request while one worker holds it: its run row, its open users, and the lease that says whose it is."""
+"""A request while one worker holds it: every write goes through here, in order, behind one fence.
+
+Writes are collected and committed together: the mark of the next call takes along what earlier calls and proofs have
+found, so that a batch of 20 users costs one transaction. Each carries the run row, which renews the lease.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import batched
+from typing import TYPE_CHECKING, Any, Final
 
-from revoke_core.domain.identifiers import UserRef, parse_user
-from revoke_core.domain.results import UserRow, UserStatus
+from revoke_core.domain.errors import LeaseLost
 from revoke_core.domain.schedules import LEASE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Sequence
 
-    from revoke_core.ports import Clock, Run, StatusLog
+    from revoke_core.domain.results import UserRow
+    from revoke_core.ports import Clock, Flight, Run, StatusLog
+
+ROWS_PER_COMMIT: Final = 99
+# Findings wait this long for a mark that takes them along; a crash meanwhile costs reads, never a second revoke.
+_LINGER: Final = timedelta(milliseconds=500)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Write:
+    """One indivisible change: rows with what they do to the counts, and parts of the run row."""
+
+    rows: Sequence[UserRow]
+    moves: Counter[str]
+    takes_off: Flight | None = None
+    lands: Flight | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    done: asyncio.Future[None]
 
 
 class RunInHand:
-    """Writes users, counts and lease together; every write renews the lease and passes the fence or is refused.
+    """Commits for one worker. ``run`` is what storage holds; ``LeaseLost`` once another worker has taken over."""
 
-    ``open`` are the users without a last word, by position. ``last_reads`` and ``pause_until`` are this worker's own
-    memory: whoever takes over reads what is due at once.
-    """
-
-    def __init__(self, *, run: Run, rows: Iterable[UserRow], log: StatusLog, clock: Clock) -> None:
+    def __init__(self, *, run: Run, log: StatusLog, clock: Clock) -> None:
         self.run = run
-        self.open = {row.position: row for row in rows}
-        self.last_reads: dict[int, datetime] = {}
-        self.pause_until: datetime | None = None
         self._log = log
         self._clock = clock
-        self._drop_finished()
+        self._waiting: list[_Write] = []
+        self._committing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._broken: BaseException | None = None
+        self._urgent = False
+        # What the worker knows to be behind it when a commit is made.
+        self.done_to: Callable[[], int] = lambda: run.done_to
 
-    async def plan(self, rows: Sequence[UserRow], **changes: Any) -> None:
-        """Write the rows of a fresh request together with its first state."""
-        self.open = {row.position: row for row in rows}
-        self._drop_finished(proving=bool(changes.get("proving")))
-        await self._save(rows, planned=True, **changes)
+    async def write(self, rows: Sequence[tuple[UserRow | None, UserRow]] = (), **changes: Any) -> None:
+        """Commit now: rows as pairs of before (``None`` for a new one) and after, at most 99; parts of the run."""
+        await self._enter(rows, changes)
+        self._commit_now()
+        await self.flush()
 
-    async def write(self, changed: Sequence[UserRow] = (), **changes: Any) -> None:
-        """Write changed rows, the counts that follow from them, and the lease."""
-        before = [self.open[row.position] for row in changed]
-        counts = self.run.counts.moved(before, changed)
-        self.open |= {row.position: row for row in changed}
-        self._drop_finished(proving=bool(changes.get("proving", self.run.proving)))
-        await self._save(changed, counts=counts, **changes)
+    async def take_off(self, flight: Flight) -> None:
+        """Commit the mark of a call that is about to leave."""
+        self._add(_Write(rows=(), moves=Counter(), takes_off=flight, done=_future()))
+        self._commit_now()
+        await self.flush()
+
+    async def land(self, flight: Flight, rows: Sequence[tuple[UserRow | None, UserRow]], **changes: Any) -> None:
+        """Enter what became of a call; committed with the next mark, or half a second later."""
+        await self._enter(rows, changes, lands=flight)
+
+    async def note(self, rows: Sequence[tuple[UserRow | None, UserRow]] = (), **changes: Any) -> None:
+        """Enter a finding that may wait a little."""
+        await self._enter(rows, changes)
+
+    async def add_page(self, rows: Sequence[UserRow], *, duplicates: int = 0, **changes: Any) -> None:
+        """Enter freshly planned users. They count from the last of their commits on, which carries ``changes``."""
+        chunks = list(batched(rows, ROWS_PER_COMMIT, strict=False)) or [()]
+        for chunk in chunks[:-1]:
+            self._add(_Write(rows=chunk, moves=Counter(), done=_future()))
+            self._commit_now()
+            await self.flush()
+        moves = Counter(row.status.value for row in rows) + Counter(total=len(rows), duplicates=duplicates)
+        self._add(_Write(rows=chunks[-1], moves=moves, changes=changes, done=_future()))
+
+    async def flush(self) -> None:
+        """Commit everything that waits."""
+        self._check()
+        if self._waiting:
+            self._commit_now()
+            await self._waiting[-1].done
+        elif self._committing:
+            await asyncio.shield(self._committing)
+        self._check()
 
     async def renew(self) -> None:
         """Keep the lease while nothing else is written; done in its second half only."""
         until = self.run.lease_until
-        if until is None or until - self._clock.now() < LEASE / 2:
+        if until and until - self._clock.now() < LEASE / 2:
             await self.write()
 
-    async def _save(self, rows: Sequence[UserRow], **changes: Any) -> None:
-        lease: dict[str, Any] = {} if "lease_until" in changes else {"lease_until": self._clock.now() + LEASE}
-        changed = replace(self.run, **lease, **changes)
-        ended = changed.planned and not self.open
-        self.run = await self._log.save(replace(changed, ended=ended), rows)
+    async def _enter(
+        self, rows: Sequence[tuple[UserRow | None, UserRow]], changes: dict[str, Any], lands: Flight | None = None
+    ) -> None:
+        moves: Counter[str] = Counter(after.status.value for _, after in rows)
+        moves.subtract(before.status.value for before, _ in rows if before)
+        moves["total"] = sum(before is None for before, _ in rows)
+        after = [row for _, row in rows]
+        self._add(_Write(rows=after, moves=moves, lands=lands, changes=changes, done=_future()))
 
-    def _drop_finished(self, *, proving: bool | None = None) -> None:
-        proves = self.run.proving if proving is None else proving
-        self.open = {place: row for place, row in self.open.items() if is_open(row, proving=proves)}
+    def _add(self, write: _Write) -> None:
+        self._check()
+        self._waiting.append(write)
+        self._start_timer()
+
+    def _check(self) -> None:
+        if self._broken:
+            raise self._broken
+
+    def _commit_now(self) -> None:
+        self._urgent = True
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._committing is None and self._waiting and self._broken is None:
+            self._committing = asyncio.create_task(self._commit_all())
+
+    async def _commit_all(self) -> None:
+        batch: list[_Write] = []
+        try:
+            while self._waiting and self._urgent:
+                batch = self._next_batch()
+                self._urgent = bool(self._waiting)
+                await self._commit(batch)
+                for write in batch:
+                    write.done.set_result(None)
+        except BaseException as problem:  # noqa: BLE001 -- told to everybody who waits for a commit, and raised there
+            self._broken = problem
+            for write in [*batch, *self._waiting]:
+                if not write.done.done():
+                    write.done.set_exception(problem)
+                    # Findings have nobody waiting for them; the next call on this object raises the same.
+                    write.done.exception()
+            self._waiting.clear()
+        finally:
+            self._committing = None
+            if self._waiting:
+                self._start_timer()
+
+    def _start_timer(self) -> None:
+        if self._timer is None and self._committing is None:
+            self._timer = asyncio.get_running_loop().call_later(_LINGER.total_seconds(), self._commit_now)
+
+    def _next_batch(self) -> list[_Write]:
+        """As many whole writes as one transaction holds, in order; a row written twice counts once."""
+        positions: set[int] = set()
+        size = 0
+        for write in self._waiting:
+            more = positions | {row.position for row in write.rows}
+            if len(more) > ROWS_PER_COMMIT and size:
+                break
+            positions, size = more, size + 1
+        batch, self._waiting = self._waiting[:size], self._waiting[size:]
+        return batch
+
+    async def _commit(self, batch: Sequence[_Write]) -> None:
+        rows = {row.position: row for write in batch for row in write.rows}
+        while True:
+            try:
+                self.run = await self._log.save(self._changed(batch), list(rows.values()))
+            except LeaseLost:
+                await self._adopt()
+            else:
+                return
+
+    def _changed(self, batch: Sequence[_Write]) -> Run:
+        moves: Counter[str] = Counter()
+        flights = list(self.run.flights)
+        changes: dict[str, Any] = {"lease_until": self._clock.now() + LEASE, "done_to": self.done_to()}
+        for write in batch:
+            moves.update(write.moves)
+            flights += [write.takes_off] if write.takes_off else []
+            if write.lands in flights:
+                flights.remove(write.lands)
+            changes |= write.changes
+        counts = self.run.counts
+        counts = replace(counts, **{name: getattr(counts, name) + by for name, by in moves.items()})
+        return replace(self.run, flights=tuple(flights), counts=counts, **changes)
+
+    async def _adopt(self) -> None:
+        """After a refused save: somebody with a say (cancel, confirm) wrote to our run, or another worker owns it."""
+        stored = await self._log.run(self.run.request_id)
+        own = (self.run.owner, self.run.epoch)
+        if stored is None or self.run.version is None or (stored.owner, stored.epoch) != own:
+            raise LeaseLost(self.run.request_id)
+        self.run = self.run.hearing(stored)
 
 
-def is_open(row: UserRow, *, proving: bool) -> bool:
-    """Whether something is still to be done for the user."""
-    return row.status is UserStatus.PENDING or (row.status is UserStatus.REVOKED and proving)
-
-
-def target(row: UserRow) -> UserRef:
-    """How the user is named to Graph: by object id wherever it is known."""
-    named = parse_user(row.user_id or row.given)
-    if named is None:
-        raise ValueError("a row of the status log names no user")
-    return named
+def _future() -> asyncio.Future[None]:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    return future

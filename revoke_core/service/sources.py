@@ -54,13 +54,18 @@ class Sources:
         self._log = log
         self._graph = graph
 
-    async def page(self, request_id: str, request: RevocationRequest, checkpoint: str | None) -> SourcePage:
-        """The page at the checkpoint, or the first one; ``Unavailable`` when storage does not answer."""
+    async def page(
+        self, request_id: str, request: RevocationRequest, checkpoint: str | None, *, most: int = PAGE_USERS
+    ) -> SourcePage:
+        """The page at the checkpoint, or the first one; ``Unavailable`` when storage does not answer.
+
+        ``most`` shortens a page of named users; a group's and a filter's pages come as long as Graph makes them.
+        """
         place = Place.read(checkpoint) if checkpoint else _first_from(request, 0)
         if place is None:
             return SourcePage(users=[], checkpoint=None)
         if place.source == "named":
-            return await self._named(request_id, request, place)
+            return await self._named(request_id, request, place, most)
         if place.source == "retry":
             return await self._failed(request, place)
         return await self._listed(request, place)
@@ -76,13 +81,13 @@ class Sources:
         error = graph_error(answer)
         return problems.invalid_filter(error[1]) if answer.status == _BAD_REQUEST and error else None
 
-    async def _named(self, request_id: str, request: RevocationRequest, place: Place) -> SourcePage:
+    async def _named(self, request_id: str, request: RevocationRequest, place: Place, most: int) -> SourcePage:
         if request.users:
-            users = list(request.users[place.at : place.at + PAGE_USERS])
+            users = list(request.users[place.at : place.at + most])
         else:
             part, offset = _part_of(request, place.at)
             stored = await self._log.named_users(request_id, part)
-            users = list(stored[offset : offset + PAGE_USERS]) if stored else []
+            users = list(stored[offset : offset + most]) if stored else []
             if not users:
                 raise ValueError(f"request {request_id} has lost part {part} of its users")
         at = place.at + len(users)

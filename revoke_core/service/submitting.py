@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from revoke_core.domain.request import RevocationRequest
-    from revoke_core.ports import Clock, Ledger, StatusLog, WorkQueue
+    from revoke_core.ports import Budget, Clock, Ledger, StatusLog, WorkQueue
     from revoke_core.service.planning import Lookup, Planner
     from revoke_core.service.worker import Worker
 
@@ -32,13 +32,24 @@ _PROTECTED_RETRY_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """Who sends what, through which door, under which idempotency key."""
+    """Who sends what, through which door, under which idempotency key.
+
+    ``expected`` is how many users it will come down to, where something else than its own list knows.
+    """
 
     request: RevocationRequest
     source: str
     requested_by: RequestedBy
     correlation: Correlation = field(default_factory=Correlation)
     idempotency_key: str | None = None
+    expected: int = 0
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the request itself names all its users, and few enough to carry it out within a call."""
+        request = self.request
+        is_named = not request.groups and request.filter is None and request.retry_of is None
+        return is_named and len(request.users) <= IN_CALL_USERS
 
 
 class Submitter:
@@ -52,6 +63,7 @@ class Submitter:
         queue: WorkQueue,
         planner: Planner,
         worker: Worker,
+        budget: Budget,
         clock: Clock,
     ) -> None:
         self._log = log
@@ -59,6 +71,7 @@ class Submitter:
         self._queue = queue
         self._planner = planner
         self._worker = worker
+        self._budget = budget
         self._clock = clock
         # The event loop keeps only weak references to tasks.
         self._working: set[asyncio.Task[RequestRecord]] = set()
@@ -75,17 +88,25 @@ class Submitter:
         if isinstance(taken, RequestRecord):
             return taken
         record = self._record(taken, submission)
-        in_call = within is not None and submission.request.distinct() <= IN_CALL_USERS
+        in_call = within is not None and submission.is_small
         if not in_call or within is None:
             return await self._accepted(record, submission, delay=timedelta(0))
         # Looking users up changes nothing, so it need not wait for the request to be durable.
-        lookup = asyncio.create_task(self._planner.lookup(submission.request))
+        lookup = asyncio.create_task(self._prepared(submission.request))
         try:
             receipt = await self._durable(record, submission, delay=SAFETY_DELAY)
         except BaseException:
             lookup.cancel()
             raise
         return await self._carried_out(record, submission, receipt, lookup, until=started_at + within)
+
+    async def _prepared(self, request: RevocationRequest) -> Lookup:
+        """Look the users up, and have tokens at hand when the call is to leave."""
+        lookup, tokens = await asyncio.gather(
+            self._planner.lookup(request.users), self._budget.take(len(request.users), small=True)
+        )
+        await self._budget.give_back(tokens)
+        return lookup
 
     async def refuse(self, submission_id: str, record: RequestRecord) -> RequestRecord:
         """Enter a message that is not carried out; a second delivery of it adds nothing."""
@@ -139,7 +160,7 @@ class Submitter:
 
     def _record(self, request_id: str, submission: Submission) -> RequestRecord:
         request = submission.request
-        total = request.distinct()
+        total = submission.expected or request.distinct()
         return RequestRecord(
             id=request_id,
             status=RequestStatus.ACCEPTED,
@@ -150,7 +171,8 @@ class Submitter:
             reason=request.reason,
             dry_run=request.dry_run,
             verify=request.verify,
-            counts=Counts(total=total, pending=total, duplicates=len(request.users) - total),
+            counts=Counts(total=total, pending=total, duplicates=max(len(request.users) - total, 0)),
+            retry_of=request.retry_of,
         )
 
     async def _accepted(self, record: RequestRecord, submission: Submission, *, delay: timedelta) -> RequestRecord:

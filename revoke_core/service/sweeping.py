@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from revoke_core.ports import Clock, Ledger, StatusLog, WorkQueue
 
-# Older than the safety message of a request that is carried out in its call, younger than two leases.
+# A request that nobody has begun by then has lost its message: the one of a request that is carried out in its call
+# comes after a minute.
 _QUIET: Final = timedelta(seconds=65)
 _GRACE: Final = timedelta(seconds=15)
 _DRIVEN_AGAIN: Final = timedelta(minutes=2)
@@ -42,8 +43,6 @@ class Sweeper:
 
     async def _is_stranded(self, request_id: str) -> bool:
         now = self._clock.now()
-        if now - accepted_at(request_id) < _QUIET:
-            return False
         record = await self._log.get(request_id)
         if record is None or record.status.is_final:
             if record is not None or now - accepted_at(request_id) > _ORPHAN:
@@ -51,7 +50,7 @@ class Sweeper:
             return False
         run = await self._log.run(request_id)
         if run is None:
-            return True
+            return now - accepted_at(request_id) > _QUIET
         held = run.lease_until is not None and run.lease_until > now
         waits = run.next_at is not None and run.next_at + _GRACE > now
         return not held and not waits

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pytest
@@ -11,6 +11,7 @@ from azure.data.tables.aio import TableServiceClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from revoke_core.adapters.clock import SystemClock
 from revoke_core.adapters.inputs import (
     PART_USERS,
     PROPERTY_BYTES,
@@ -19,14 +20,18 @@ from revoke_core.adapters.inputs import (
     unpacked,
     unpacked_users,
 )
+from revoke_core.adapters.pace import StoredBudget
+from revoke_core.adapters.pace_board import PaceBoard
 from revoke_core.adapters.rows import request_partition
 from revoke_core.adapters.status_log import TableStatusLog
 from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE
 from revoke_core.adapters.user_index import TableUserIndex
 from revoke_core.domain.identifiers import new_request_id
-from revoke_core.domain.request import NamedUsers, RevocationRequest
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus
 from revoke_core.service.reading import Reader
+from revoke_core.service.sources import PAGE_USERS
 
 if TYPE_CHECKING:
     from revoke_core.adapters.storage import Storage
@@ -84,9 +89,10 @@ def incompressible(count: int, seed: int = 1) -> list[str]:
 
 
 def test_parts_keep_both_limits() -> None:
-    """2,000 users and 60,000 bytes, whichever comes first, in the order named."""
-    short = [f"user{number}@contoso.com" for number in range(4_001)]
-    assert [size for size, _ in packed_users(NamedUsers(short))] == [2_000, 2_000, 1]
+    """Two pages of users and 60,000 bytes, whichever comes first, in the order named."""
+    assert PART_USERS == 2 * PAGE_USERS
+    short = [f"user{number}@contoso.com" for number in range(2 * PART_USERS + 1)]
+    assert [size for size, _ in packed_users(NamedUsers(short))] == [PART_USERS, PART_USERS, 1]
     names = incompressible(2_000)
     parts = list(packed_users(NamedUsers(names)))
     assert len(parts) > 2
@@ -210,15 +216,8 @@ async def test_the_first_users_show_before_anything_is_planned(storage: Storage,
     log = TableStatusLog(storage=storage)
     names = [f"user{number}@contoso.com" for number in range(count)]
     request_id = await stored(log, RevocationRequest(users=NamedUsers(names)))
-    reader = Reader(log=log, index=TableUserIndex(storage=storage))
+    clock = SystemClock()
+    budget = StoredBudget(board=PaceBoard(storage=storage, clock=clock), clock=clock, quota=3000)
+    reader = Reader(log=log, index=TableUserIndex(storage=storage), budget=budget, clock=clock)
     status = await reader.status(request_id)
     assert [row.given for row in status.users] == names[:100]
-
-
-async def test_whole_inputs_come_at_once_where_they_are_wanted(storage: Storage) -> None:
-    """For a worker that does not read part by part."""
-    names = [f"user{number}@contoso.com" for number in range(4_100)]
-    request = RevocationRequest(users=NamedUsers(names))
-    request_id = await stored(TableStatusLog(storage=storage), request)
-    read: Any = await TableStatusLog(storage=storage, whole_inputs=True).inputs(request_id)
-    assert read == request

@@ -6,16 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from revoke_core.domain.body_reader import LARGEST_BODY
 from revoke_core.domain.errors import GuardRefused, InvalidRequest, TooLarge
 from revoke_core.domain.identifiers import UserRef
-from revoke_core.domain.request import (
-    LARGEST_BODY,
-    Limits,
-    NamedUsers,
-    RevocationRequest,
-    parse_request,
-    read_json,
-)
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import Limits, RevocationRequest
+from revoke_core.domain.request_body import parse_request, read_json
 
 LIMITS = Limits(max_users=100, require_reason=False)
 

@@ -27,6 +27,16 @@ def test_a_dry_run_ends_as_planned() -> None:
     assert final_word(Counts(total=1, planned=1), excluded=0, dry_run=True) is RequestStatus.PLANNED
 
 
+@pytest.mark.parametrize("counts", [Counts(total=2, verified=1, skipped=1), Counts(total=2, skipped=2)])
+def test_a_cancellation_that_kept_somebody_is_the_last_word(counts: Counts) -> None:
+    """Whatever came of the others; one that came too late for anybody changes nothing."""
+    kept = final_word(counts, excluded=0, dry_run=False, cancelled=1)
+    assert kept is RequestStatus.CANCELLED
+    assert final_word(counts, excluded=0, dry_run=True, cancelled=1) is RequestStatus.CANCELLED
+    late = final_word(Counts(total=2, verified=2), excluded=0, dry_run=False, cancelled=0)
+    assert late is RequestStatus.SUCCEEDED
+
+
 def test_counts_move_with_the_rows_and_keep_their_sum() -> None:
     """Whatever happens to rows, the counts are the rows."""
     rows = [UserRow(position=place, given="x") for place in (1, 2, 3)]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from listing import ids
 
 from local.simulator.directory import object_id
-from revoke_core.domain.request import NamedUsers, RevocationRequest
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, Problem, UserRow, UserStatus
 from revoke_core.ports import Run
 
@@ -137,7 +139,8 @@ async def test_a_retry_means_the_failed_users_of_the_other_request(reading: Read
         for place in range(1, 2_401)
     ]
     run = Run(request_id=earlier, counts=Counts())
-    await reading.log.save(run, rows)
+    for some in batched(rows, 99, strict=False):
+        run = await reading.log.save(run, some)
     pages = await reading.pages(RevocationRequest(retry_of=earlier))
     expected = [row.user_id or row.given.strip() for row in rows if row.status is UserStatus.FAILED]
     assert ids(pages) == expected

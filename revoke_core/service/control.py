@@ -1,0 +1,94 @@
+"""What a caller may still say of a request that was accepted: confirm, cancel, try the failed ones again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from revoke_core import logs
+from revoke_core.domain.errors import Conflict, LeaseLost, Unavailable
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import Correlation, Counts, RequestedBy, RequestRecord
+from revoke_core.ports import Run
+from revoke_core.service.submitting import Submission
+
+if TYPE_CHECKING:
+    from revoke_core.ports import Clock, StatusLog, WorkQueue
+    from revoke_core.service.submitting import Submitter
+
+_TRIES: Final = 5
+
+
+class Controls:
+    """Each leaves a word in the run row and a message; whoever carries the request out acts on it."""
+
+    def __init__(self, *, log: StatusLog, queue: WorkQueue, submitter: Submitter, clock: Clock) -> None:
+        self._log = log
+        self._queue = queue
+        self._submitter = submitter
+        self._clock = clock
+
+    async def confirm(self, record: RequestRecord, users: int) -> None:
+        """Release a held request; ``Conflict`` when it is not held, or when the number is not the one it holds."""
+        for _ in range(_TRIES):
+            run = await self._log.run(record.id)
+            if run and run.confirmed_at and not record.status.is_final:
+                return
+            if run is None or run.held_at is None or run.cancel_requested or record.status.is_final:
+                raise Conflict("The request is not held, so there is nothing to confirm.")
+            if users not in (run.counts.total, run.counts.pending):
+                raise Conflict(
+                    f"The request comes down to {run.counts.total} users, of whom {run.counts.pending} would be "
+                    f"revoked, not {users}. Look at its users, then confirm with one of these numbers or cancel it."
+                )
+            try:
+                await self._log.save(replace(run, confirmed_at=self._clock.now(), next_at=None), [])
+            except LeaseLost:
+                continue
+            await self._queue.put(record.id)
+            logs.event("request_confirmed", requestId=record.id, users=users)
+            return
+        raise Unavailable("The request is changing right now. Try again.", retry_after=1)
+
+    async def cancel(self, record: RequestRecord) -> None:
+        """Stop a request within one batch; a finished one stays as it is."""
+        if record.status.is_final:
+            return
+        for _ in range(_TRIES):
+            if await self._log.request_cancel(record.id, self._clock.now()) or await self._begin_cancelled(record):
+                await self._queue.put(record.id)
+                logs.event("request_cancel_asked", requestId=record.id)
+                return
+            current = await self._log.get(record.id)
+            if current is None or current.status.is_final:
+                return
+        raise Unavailable("The request is changing right now. Try again.", retry_after=1)
+
+    async def retry(
+        self, record: RequestRecord, *, requested_by: RequestedBy, correlation: Correlation, key: str | None
+    ) -> RequestRecord:
+        """A new request for the users who failed in this one; ``Conflict`` while it runs, or when nobody failed."""
+        if not record.status.is_final:
+            raise Conflict("The request is still running. Wait until it has ended, or cancel it first.")
+        if not record.counts.failed:
+            raise Conflict("No user of this request failed, so there is nobody to try again.")
+        request = RevocationRequest(
+            retry_of=record.id, reason=record.reason, dry_run=record.dry_run, verify=record.verify
+        )
+        submission = Submission(
+            request=request,
+            source="http",
+            requested_by=requested_by,
+            correlation=correlation,
+            idempotency_key=key,
+            expected=record.counts.failed,
+        )
+        return await self._submitter.submit(submission, within=None)
+
+    async def _begin_cancelled(self, record: RequestRecord) -> bool:
+        """A request that nobody has begun yet is begun with the wish to be cancelled."""
+        try:
+            await self._log.save(Run(request_id=record.id, counts=Counts(), cancel_requested=True), [])
+        except LeaseLost:
+            return False
+        return True

@@ -1,0 +1,229 @@
+"""One worker's go at one request: plan, send, prove side by side until nothing is due or the slice is over.
+
+Graph's whole sustained rate is one batch a second, so one slice saturates it; only while there is a burst to use are
+several calls in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from revoke_core.domain import problems
+from revoke_core.domain.results import RequestRecord, UserStatus
+from revoke_core.domain.schedules import HELD_LIFETIME, LEASE, LIFETIME
+from revoke_core.service.closing import close_open
+from revoke_core.service.plan_pages import Ending
+from revoke_core.service.proof_reads import ProofReads
+from revoke_core.service.sending import Sending
+from revoke_core.service.tasks import Tasks
+from revoke_core.service.waiting import TRANSIENT
+
+if TYPE_CHECKING:
+    from revoke_core.domain.request import RevocationRequest
+    from revoke_core.ports import Budget, Clock, StatusLog
+    from revoke_core.service.backlog import Backlog
+    from revoke_core.service.plan_pages import PagedPlanning
+    from revoke_core.service.proving import Prover
+    from revoke_core.service.revoking import Revoker
+    from revoke_core.service.run_in_hand import RunInHand
+    from revoke_core.service.waiting import Pauses
+
+SMALL_REQUEST: Final = 20
+_BREATH: Final = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the operator set: the kill switch, and when found users have to be confirmed."""
+
+    paused: bool
+    max_unconfirmed: int
+
+
+class Slice:
+    """The pump. ``run`` returns when there is something to do again, or ``None`` once everybody has a last word."""
+
+    def __init__(
+        self,
+        *,
+        record: RequestRecord,
+        request: RevocationRequest,
+        hand: RunInHand,
+        backlog: Backlog,
+        planning: PagedPlanning,
+        pauses: Pauses,
+        revoker: Revoker,
+        prover: Prover,
+        budget: Budget,
+        log: StatusLog,
+        clock: Clock,
+        rules: Rules,
+        until: datetime,
+        patience: timedelta,
+    ) -> None:
+        self._record = record
+        self._request = request
+        self._hand = hand
+        self._backlog = backlog
+        self._planning = planning
+        self._pauses = pauses
+        self._log = log
+        self._clock = clock
+        self._rules = rules
+        self._until = until
+        self._patience = patience
+        self._tasks = Tasks()
+        self._sending = Sending(
+            hand=hand,
+            backlog=backlog,
+            planning=planning,
+            pauses=pauses,
+            revoker=revoker,
+            budget=budget,
+            clock=clock,
+            tasks=self._tasks,
+            small=planning.is_named_only and record.counts.total <= SMALL_REQUEST,
+            paused=rules.paused,
+        )
+        self._proofs = ProofReads(
+            hand=hand, backlog=backlog, pauses=pauses, prover=prover, clock=clock, tasks=self._tasks
+        )
+        self._page: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    async def run(self) -> datetime | None:
+        """Work until nothing is due within the patience, or the time is up.
+
+        A host that stops cancels this: then what is under way still ends and is written, and the rest is due at once.
+        """
+        try:
+            return await self._work()
+        except asyncio.CancelledError:
+            await self._tasks.landed()
+            await self._hand.flush()
+            await self._planning.indexed()
+            return self._clock.now()
+        finally:
+            await self._tasks.landed()
+
+    async def _work(self) -> datetime | None:
+        while True:
+            self._tasks.collect()
+            wake = await self._start_what_is_due()
+            if self._tasks:
+                await self._wait(wake)
+                continue
+            await self._hand.flush()
+            if self._is_finished():
+                await self._planning.indexed()
+                await self._hand.flush()
+                return None
+            self._rewind_if_stranded()
+            now = self._clock.now()
+            wake = wake or now + _BREATH
+            if wake > now + self._patience or wake >= self._until:
+                await self._planning.indexed()
+                return max(wake, now)
+            await self._hand.renew()
+            await self._clock.sleep_until(wake)
+
+    async def _wait(self, wake: datetime | None) -> None:
+        """Until a task is done or something else is due; the lease is kept meanwhile."""
+        now = self._clock.now()
+        latest = min(wake or now + LEASE / 2, now + LEASE / 2)
+        timeout = max((latest - now).total_seconds(), 0.01)
+        await self._tasks.wait(timeout)
+        await self._hand.renew()
+
+    async def _start_what_is_due(self) -> datetime | None:
+        """Start everything that may start now; returns when to look again if nothing else happens."""
+        if self._clock.now() >= self._until:
+            return None
+        ending = self._ending()
+        moments = [await self._plan(ending)]
+        if self._planning.planned and not self._hand.run.planned and not self._planning.is_named_only:
+            # Whether it has to be held is told by what is written, and nothing may leave before that is known.
+            await self._hand.flush()
+        if ending:
+            await self._close(ending)
+        elif self._must_be_held():
+            return await self._hold()
+        else:
+            moments.append(await self._sending.start())
+        if not (ending and ending.too_old):
+            moments.append(await self._proofs.start())
+        return min((moment for moment in moments if moment), default=None)
+
+    def _ending(self) -> Ending | None:
+        """The last word for all who are still open, if there is one: refused, cancelled, stopped, too old."""
+        run = self._hand.run
+        if run.refusal:
+            return Ending(status=UserStatus.FAILED, problem=run.refusal)
+        if run.cancel_requested:
+            return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED)
+        if self._sending.stopped:
+            return Ending(status=UserStatus.FAILED, problem=self._sending.stopped)
+        now = self._clock.now()
+        if run.held_at and not run.confirmed_at:
+            is_over = now >= run.held_at + HELD_LIFETIME
+            return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED) if is_over else None
+        if now >= (run.confirmed_at or self._record.requested_at) + LIFETIME:
+            last = TRANSIENT.get(run.cause or "", problems.EXPIRED)
+            return Ending(status=UserStatus.FAILED, problem=last, too_old=True)
+        return None
+
+    async def _plan(self, ending: Ending | None) -> datetime | None:
+        if self._planning.planned or (self._page and not self._page.done()):
+            return None
+        closed = None if ending else await self._pauses.open_from("read")
+        if closed:
+            return closed
+        self._page = self._tasks.spawn(self._planning.next_page(ending))
+        return None
+
+    def _must_be_held(self) -> bool:
+        """Whether somebody has to confirm the number of users that a group or filter came down to."""
+        run = self._hand.run
+        if self._planning.is_named_only or self._request.dry_run or run.confirmed_at or not run.planned:
+            return False
+        expected = self._request.expected_users
+        return run.counts.total > self._rules.max_unconfirmed and not (expected and run.counts.total <= expected)
+
+    async def _hold(self) -> datetime:
+        held_at = self._hand.run.held_at or self._clock.now()
+        if not self._hand.run.held_at:
+            await self._hand.write(held_at=held_at)
+        return held_at + HELD_LIFETIME
+
+    async def _close(self, ending: Ending) -> None:
+        """Give everybody the last word who was not sent; who is in doubt is settled first, unless time is up."""
+        if self._backlog.unsent:
+            self._backlog.drop_unsent()
+            self._is_closed = False
+        # Who is being read as time runs out must not get two last words.
+        reading = ending.too_old and self._proofs.reads
+        busy = self._sending.calls or reading or (self._page and not self._page.done())
+        if busy or not self._planning.planned:
+            return
+        if self._is_closed:
+            # Whoever still waits is in doubt; a worker that has taken over has yet to read them.
+            if self._backlog.wants_more(self._planning.positions):
+                await self._backlog.load(self._planning.positions)
+            return
+        self._is_closed = True
+        self._page = self._tasks.spawn(close_open(self._hand, self._backlog, self._log, ending))
+
+    def _rewind_if_stranded(self) -> None:
+        """Rows that nobody has in memory although they were passed over are read again from the start."""
+        run = self._hand.run
+        if self._backlog.is_empty and run.planned and run.counts.pending and not (run.held_at and not run.confirmed_at):
+            self._backlog.loaded_to = 0
+            self._is_closed = False
+
+    def _is_finished(self) -> bool:
+        run = self._hand.run
+        unproven = run.counts.revoked if run.proving else 0
+        return run.planned and self._backlog.is_empty and not run.counts.pending and not unproven

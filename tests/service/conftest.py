@@ -1,0 +1,59 @@
+"""The engine's parts over an emulator, and a tenant of the test's own where Graph is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import ClientSession
+from engine import Engine, HandSetClock, WatchedLog
+from listing import Directory
+
+from local.simulator.server import running
+from local.simulator.tenant import Tenant
+from revoke_core.adapters.storage import Storage
+from revoke_core.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+HEADER = "made-up-header"
+
+
+@pytest.fixture
+async def storage(azurite: str) -> AsyncIterator[Storage]:
+    """Its tables and queues, all there."""
+    made = Storage(settings=read_settings({"AzureWebJobsStorage": azurite}).storage)
+    await made.ready()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def log(storage: Storage) -> WatchedLog:
+    """The real status log, watched."""
+    return WatchedLog(storage=storage)
+
+
+@pytest.fixture
+def clock() -> HandSetClock:
+    """A clock that stands still."""
+    return HandSetClock()
+
+
+@pytest.fixture
+async def directory(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Directory]:
+    """A tenant in this process, over sockets."""
+    tenant = Tenant(bulk_users=0, identity_header=HEADER)
+    async with running(tenant) as root, ClientSession() as session:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{root}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", HEADER)
+        yield Directory(session, root)
+
+
+@pytest.fixture
+async def engine(storage: Storage, directory: Directory) -> AsyncIterator[Engine]:
+    """Everything a worker needs."""
+    made = Engine(storage=storage, root=directory.root)
+    yield made
+    await made.close()

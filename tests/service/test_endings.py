@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from engine import counted, new_record, same_counts, stored_run
+
+from local.simulator.directory import object_id
+from revoke_core.domain import problems
+from revoke_core.domain.errors import Conflict
+from revoke_core.domain.identifiers import UserRef
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow, UserStatus
+from revoke_core.domain.schedules import HELD_LIFETIME, LEASE, LIFETIME
+from revoke_core.ports import Flight, Run
+from revoke_core.service.control import Controls
+from revoke_core.service.submitting import Submitter
+
+if TYPE_CHECKING:
+    from engine import Engine
+    from listing import Directory
+
+NAMES = [f"team{number:02d}@contoso.com" for number in range(1, 21)]
+
+
+def person(position: int, **more: Any) -> UserRow:
+    name = NAMES[position - 1]
+    return UserRow(position=position, given=name, user_id=object_id(name), user_principal_name=name, **more)
+
+
+async def begun(
+    engine: Engine, rows: list[UserRow], *, age: timedelta = timedelta(0), **run: Any
+) -> tuple[RequestRecord, Run]:
+    """A planned request as a worker has left it, its lease over."""
+    names = [row.given for row in rows]
+    record = new_record(datetime.now(UTC) - age, status=RequestStatus.RUNNING, counts=counted(rows))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(names)))
+    given: dict[str, Any] = {"planned": True, "positions": len(rows), "indexed_to": len(rows), "proving": True} | run
+    started = Run(request_id=record.id, owner="first", epoch=1, counts=counted(rows), **given)
+    return record, await engine.log.save(started, rows)
+
+
+def controls(engine: Engine) -> Controls:
+    submitter = Submitter(
+        log=engine.log,
+        ledger=engine.ledger,
+        queue=engine.queue,
+        planner=engine.planner,
+        worker=engine.worker(),
+        budget=engine.budget,
+        clock=engine.clock,
+    )
+    return Controls(log=engine.log, queue=engine.queue, submitter=submitter, clock=engine.clock)
+
+
+def ago(**span: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**span)
+
+
+async def test_whom_a_cancelled_request_has_in_doubt_is_settled_by_reading(
+    engine: Engine, directory: Directory
+) -> None:
+    """By whichever worker: nobody else is sent, and the request ends."""
+    rows = [person(1), person(2, sent_at=ago(minutes=5), attempts=1), person(3)]
+    record, _ = await begun(engine, rows, cancel_requested=True)
+    final = await engine.resume(record.id)
+    after = await engine.log.all_rows(record.id)
+    assert [row.status for row in after] == [UserStatus.SKIPPED] * 3
+    assert {row.problem for row in after} == {problems.CANCELLED}
+    assert (final.status, final.counts) == (RequestStatus.CANCELLED, counted(after))
+    assert await directory.served() == []
+
+
+async def test_a_doubt_that_turns_out_well_is_no_cancelled_user(engine: Engine, directory: Directory) -> None:
+    """The call had reached Graph: the log says so, although the request was cancelled."""
+    await directory.move_cut_off(NAMES[1])
+    rows = [person(1), person(2, sent_at=ago(seconds=3), attempts=1)]
+    record, _ = await begun(engine, rows, cancel_requested=True)
+    final = await engine.resume(record.id)
+    after = await engine.log.all_rows(record.id)
+    assert [row.status for row in after] == [UserStatus.SKIPPED, UserStatus.VERIFIED]
+    assert (final.status, final.counts) == (RequestStatus.CANCELLED, counted(after))
+
+
+async def test_a_call_under_way_when_its_worker_died_is_settled_before_the_last_word(
+    engine: Engine, directory: Directory
+) -> None:
+    """The mark in the run row is all there is to tell."""
+    await directory.move_cut_off(NAMES[0])
+    rows = [person(1), person(2)]
+    record, _ = await begun(
+        engine, rows, cancel_requested=True, flights=(Flight(positions=(1,), sent_at=ago(seconds=3)),)
+    )
+    final = await engine.resume(record.id)
+    after = await engine.log.all_rows(record.id)
+    assert [(row.status, row.attempts) for row in after] == [(UserStatus.VERIFIED, 1), (UserStatus.SKIPPED, 0)]
+    assert (final.status, final.counts) == (RequestStatus.CANCELLED, counted(after))
+
+
+async def test_a_cancelled_request_whose_users_were_all_done_says_what_came_of_it(engine: Engine) -> None:
+    """The wish came too late to keep anybody from being revoked."""
+    record, _ = await begun(engine, [person(1, status=UserStatus.VERIFIED)], cancel_requested=True)
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+
+
+async def test_nobody_is_sent_after_a_day(engine: Engine, directory: Directory) -> None:
+    """Open users get the last cause, or that the time is over; unproven ones that they are not proven."""
+    rows = [
+        person(1),
+        person(2, sent_at=ago(minutes=5), attempts=1),
+        person(3, status=UserStatus.REVOKED, sent_at=ago(minutes=5)),
+    ]
+    for cause, code in ((None, "expired"), ("throttled", "throttled")):
+        record, _ = await begun(engine, rows, age=LIFETIME, cause=cause)
+        final = await engine.resume(record.id)
+        after = await engine.log.all_rows(record.id)
+        assert [row.problem.code for row in after if row.problem] == [code, code, "unverified"]
+        assert (final.status, final.counts) == (RequestStatus.FAILED, counted(after))
+    assert await directory.served() == []
+
+
+async def test_a_proof_that_comes_while_time_runs_out_is_counted_once(engine: Engine, directory: Directory) -> None:
+    """A read is under way when the day is over: the last word waits for it, and the counts stay the rows."""
+    names = [f"late{number}@contoso.com" for number in range(40)]
+    found = await directory.people(40, "late")
+    for name in names[::2]:
+        await directory.move_cut_off(name)
+    slow = {"match": {"scope": "envelope"}, "after": 1, "times": 1, "action": {"delayMs": 3_000}}
+    await directory.post("faults", slow)
+    unproven = {"status": UserStatus.REVOKED, "sent_at": ago(seconds=1.5)}
+    rows = [
+        UserRow(position=place, given=name, user_id=identity, **unproven)
+        for place, (name, identity) in enumerate(zip(names, found, strict=True), start=1)
+    ]
+    record, _ = await begun(engine, rows, age=LIFETIME - timedelta(seconds=1.2))
+
+    async def until_both_reads_are_over(status: UserStatus) -> None:
+        if status is UserStatus.REVOKED and datetime.now(UTC) >= record.requested_at + LIFETIME:
+            async with engine.graph.was_read:
+                await engine.graph.was_read.wait_for(lambda: engine.graph.read >= set(found))
+            # What was read is entered now.
+            await asyncio.sleep(0)
+
+    engine.log.after_page = until_both_reads_are_over
+    final = await engine.resume(record.id, seconds=60)
+    after = await engine.log.all_rows(record.id)
+    assert final.counts == counted(after)
+    assert [row.status for row in after] == [UserStatus.VERIFIED, UserStatus.FAILED] * 20
+
+
+async def test_what_stops_a_request_is_told_to_everybody_who_was_not_sent(engine: Engine) -> None:
+    """And to nobody else."""
+    rows = [person(1), person(2, status=UserStatus.VERIFIED), person(3)]
+    record, _ = await begun(engine, rows, stopped=problems.IDEMPOTENCY_CONFLICT)
+    final = await engine.resume(record.id)
+    after = await engine.log.all_rows(record.id)
+    assert [row.problem.code if row.problem else None for row in after] == [
+        "idempotencyConflict",
+        None,
+        "idempotencyConflict",
+    ]
+    assert (final.status, final.counts) == (RequestStatus.PARTIALLY_SUCCEEDED, counted(after))
+
+
+async def held(engine: Engine, directory: Directory, name: str) -> RequestRecord:
+    """A request that waits to be confirmed, as its worker has put it down."""
+    engine.limits = replace(engine.limits, max_unconfirmed=1)
+    group = await directory.group(name, await directory.people(2, name))
+    record = new_record(datetime.now(UTC), counts=Counts())
+    await engine.log.create(record, RevocationRequest(groups=(group,)))
+    return record
+
+
+async def test_a_confirmation_that_meets_the_worker_putting_it_down_is_not_lost(
+    engine: Engine, directory: Directory
+) -> None:
+    """The status says held a moment before the lease is let go; whoever confirms then is heard."""
+    record = await held(engine, directory, "early")
+    told = []
+
+    async def confirm(run: Run) -> None:
+        stored = await engine.log.run(record.id)
+        if run.owner == "" and stored and stored.held_at and not told:
+            told.append(stored)
+            await controls(engine).confirm(record, 2)
+
+    engine.log.before_save = confirm
+    await engine.resume(record.id)
+    assert told
+    run = await stored_run(engine.log, record.id)
+    assert run.confirmed_at
+    assert run.next_at
+    assert run.next_at <= datetime.now(UTC)
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 2)
+
+
+async def test_nobody_is_sent_before_the_right_number_was_named(engine: Engine, directory: Directory) -> None:
+    """A held request waits, whoever drives it; confirmed, it runs."""
+    record = await held(engine, directory, "held")
+    await engine.resume(record.id)
+    await engine.resume(record.id)
+    for wrong in (0, 1, 3):
+        with pytest.raises(Conflict, match="2 users"):
+            await controls(engine).confirm(record, wrong)
+    assert await directory.served() == []
+    await controls(engine).confirm(record, 2)
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    with pytest.raises(Conflict, match="not held"):
+        await controls(engine).confirm(replace(record, status=RequestStatus.SUCCEEDED), 2)
+
+
+async def test_a_held_request_ends_cancelled_after_a_day(engine: Engine, directory: Directory) -> None:
+    """Nobody has to clean up after it."""
+    record = await held(engine, directory, "unconfirmed")
+    await engine.resume(record.id)
+    run = await stored_run(engine.log, record.id)
+    over = datetime.now(UTC) - HELD_LIFETIME - LEASE
+    await engine.log.save(replace(run, held_at=over, next_at=over + HELD_LIFETIME), [])
+    final = await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert {row.problem for row in rows} == {problems.CANCELLED}
+    assert (final.status, final.counts) == (RequestStatus.CANCELLED, counted(rows))
+    assert await directory.served() == []
+
+
+async def test_cancelling_before_anybody_began_revokes_nobody(engine: Engine, directory: Directory) -> None:
+    """A large list whose first worker has not come yet, and a group that nobody has read."""
+    everybody = await directory.group("Everybody", NAMES)
+    for request, users in (
+        (RevocationRequest(users=NamedUsers(NAMES)), 20),
+        (RevocationRequest(groups=(everybody,)), 0),
+    ):
+        record = new_record(datetime.now(UTC), counts=Counts(total=users, pending=users))
+        await engine.log.create(record, request)
+        await controls(engine).cancel(record)
+        final = await engine.resume(record.id)
+        rows = await engine.log.all_rows(record.id)
+        assert (final.status, len(rows)) == (RequestStatus.CANCELLED, users)
+        assert {row.problem for row in rows} <= {problems.CANCELLED}
+        assert final.counts == counted(rows)
+    assert await directory.served() == []
+
+
+async def test_counts_are_the_rows_when_a_cancelled_request_is_put_down(engine: Engine) -> None:
+    """A doubt that cannot be settled yet waits; the others have their last word already."""
+    rows = [person(1), person(2, sent_at=datetime.now(UTC) + timedelta(seconds=60), attempts=1), person(3)]
+    record, _ = await begun(engine, rows, cancel_requested=True)
+    running = await engine.resume(record.id, seconds=10, patience=1)
+    assert running.status is RequestStatus.RUNNING
+    run = await stored_run(engine.log, record.id)
+    assert run.next_at
+    assert run.next_at > datetime.now(UTC) + timedelta(seconds=30)
+    same_counts(run, await engine.log.all_rows(record.id))
+    assert (run.counts.skipped, run.counts.pending) == (2, 1)
+
+
+async def test_users_whom_a_dead_worker_did_not_enter_by_user_are_entered(engine: Engine) -> None:
+    """Else nobody would find that they were revoked."""
+    rows = [person(1, status=UserStatus.VERIFIED), person(2, status=UserStatus.VERIFIED)]
+    record, _ = await begun(engine, rows, indexed_to=1)
+    await engine.resume(record.id)
+    found = await engine.index.find(UserRef(given="", text=rows[1].user_id or "", is_id=True), size=20, token=None)
+    assert (record.id, 2) in found.items

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from engine import counted, new_record, same_counts, stored_run
+
+from revoke_core.domain.errors import Unavailable
+from revoke_core.domain.identifiers import UserRef
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserStatus
+from revoke_core.domain.schedules import LEASE
+
+if TYPE_CHECKING:
+    from engine import Engine
+    from listing import Directory
+
+    from revoke_core.ports import Run
+
+
+async def accepted(engine: Engine, request: RevocationRequest) -> RequestRecord:
+    named = request.distinct()
+    record = new_record(
+        datetime.now(UTC), dry_run=request.dry_run, verify=request.verify, counts=Counts(total=named, pending=named)
+    )
+    await engine.log.create(record, request)
+    return record
+
+
+async def left_by_a_dead_worker(engine: Engine, record: RequestRecord, *, after: int) -> Run:
+    """The run of a worker whose storage stopped after so many transactions, and whose lease is over."""
+    engine.log.saves_left = after
+    with pytest.raises(Unavailable):
+        await engine.resume(record.id)
+    engine.log.saves_left = None
+    run = await stored_run(engine.log, record.id)
+    return await engine.log.save(replace(run, lease_until=datetime.now(UTC) - LEASE), [])
+
+
+@pytest.mark.parametrize("saves", [1, 2, 3])
+async def test_a_page_that_broke_off_is_planned_again_without_doubles(
+    engine: Engine, directory: Directory, saves: int
+) -> None:
+    """Wherever it stopped: every user once, in order, entered by user, and the counts are the rows."""
+    members = await directory.people(250, "planned")
+    group = await directory.group("Planned", members)
+    record = await accepted(engine, RevocationRequest(groups=(group,), dry_run=True))
+    run = await left_by_a_dead_worker(engine, record, after=saves)
+    assert run.positions in (0, 250)
+    final = await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert [row.user_id for row in rows] == members
+    assert [row.position for row in rows] == list(range(1, 251))
+    assert (final.status, final.counts) == (RequestStatus.PLANNED, counted(rows))
+    for row in (rows[0], rows[-1]):
+        page = await engine.index.find(UserRef(given="", text=row.user_id or "", is_id=True), size=10, token=None)
+        assert (record.id, row.position) in page.items
+
+
+async def test_who_left_the_group_meanwhile_leaves_no_row(engine: Engine, directory: Directory) -> None:
+    """The first page stopped after its first users; planned again it is shorter, and what was left over goes."""
+    members = await directory.people(250, "leaving")
+    group = await directory.group("Leaving", members)
+    record = await accepted(engine, RevocationRequest(groups=(group,), dry_run=True))
+    run = await left_by_a_dead_worker(engine, record, after=2)
+    assert (run.positions, len(await engine.log.all_rows(record.id))) == (0, 198)
+    await directory.group("Leaving", members[:5])
+    final = await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert [row.user_id for row in rows] == members[:5]
+    assert final.counts == counted(rows)
+
+
+async def test_a_second_page_that_broke_off_is_trimmed(engine: Engine, directory: Directory) -> None:
+    """The pages before it stay as they are, and who was named in them is folded by the next worker, too."""
+    members = await directory.people(300, "twice")
+    first, second = await directory.group("First", members[:120]), await directory.group("Second", members[60:])
+    record = await accepted(engine, RevocationRequest(groups=(first, second), dry_run=True))
+    # Two transactions for the first page, and one of the second's.
+    run = await left_by_a_dead_worker(engine, record, after=3)
+    assert (run.positions, run.planned) == (120, False)
+    assert len(await engine.log.all_rows(record.id)) > 120
+    await directory.group("Second", [*members[60:], members[0]][:80])
+    final = await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert [row.user_id for row in rows] == members[:140]
+    assert final.counts == counted(rows, duplicates=60)
+
+
+async def test_users_of_a_page_are_sent_once_however_it_ends(engine: Engine, directory: Directory) -> None:
+    """Named users are sent while the rest is planned; a worker that dies in between costs reads, no second call."""
+    await directory.people(130, "sent")
+    names = [f"sent{number}@contoso.com" for number in range(130)]
+    record = await accepted(engine, RevocationRequest(users=NamedUsers([*names, *names[:7]])))
+    await left_by_a_dead_worker(engine, record, after=5)
+    final = await engine.resume(record.id, seconds=60, patience=60)
+    rows = await engine.log.all_rows(record.id)
+    assert {row.status for row in rows} == {UserStatus.VERIFIED}
+    assert (final.status, final.counts) == (RequestStatus.SUCCEEDED, counted(rows, duplicates=7))
+    assert sorted(await directory.served()) == sorted(row.user_id or "" for row in rows)
+
+
+async def test_too_many_found_users_end_the_request(engine: Engine, directory: Directory) -> None:
+    """Nobody is revoked, those who have a row already included."""
+    engine.limits = replace(engine.limits, max_users=100)
+    members = await directory.people(150, "many")
+    groups = [await directory.group("Some", members[:80]), await directory.group("Others", members[80:])]
+    record = await accepted(engine, RevocationRequest(groups=tuple(groups)))
+    final = await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert final.status is RequestStatus.FAILED
+    assert final.problem
+    assert final.problem.code == "tooManyUsers"
+    assert {row.problem.code for row in rows if row.problem} == {"tooManyUsers"}
+    assert final.counts == counted(rows)
+    assert await directory.served() == []
+
+
+async def test_counts_are_the_rows_while_pages_come_in(engine: Engine, directory: Directory) -> None:
+    """At the moment the request is held, too."""
+    engine.limits = replace(engine.limits, max_unconfirmed=3)
+    members = await directory.people(5, "held")
+    group = await directory.group("Held", members)
+    record = await accepted(engine, RevocationRequest(groups=(group,)))
+    held = await engine.resume(record.id)
+    run = await stored_run(engine.log, record.id)
+    assert held.status is RequestStatus.HELD
+    assert run.next_at
+    assert run.held_at
+    assert run.next_at - run.held_at == timedelta(hours=24)
+    same_counts(run, await engine.log.all_rows(record.id))

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from engine import NOON, HandSetClock, WatchedLog, counted, new_record, users
+
+from revoke_core.adapters.archive import TableArchive
+from revoke_core.adapters.ledger import TableLedger
+from revoke_core.adapters.storage import TABLES, Storage
+from revoke_core.adapters.user_index import TableUserIndex
+from revoke_core.domain.errors import Unavailable
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import RequestRecord, RequestStatus, UserRow, UserStatus
+from revoke_core.ports import Claim, Run
+from revoke_core.service.retention import Retention
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KEEP = timedelta(days=30)
+LONG_AGO = NOON - KEEP - timedelta(days=1)
+# More than one part of inputs, more than one transaction of rows.
+MANY = 2_100
+
+
+class Archived:
+    """A status log with old requests, and what is left of them."""
+
+    def __init__(self, storage: Storage, log: WatchedLog, clock: HandSetClock) -> None:
+        self.storage = storage
+        self.log = log
+        self.clock = clock
+        self.index = TableUserIndex(storage=storage)
+        self.ledger = TableLedger(storage=storage, clock=clock)
+        self.archive = TableArchive(storage=storage, log=log, index=self.index)
+
+    def retention(self) -> Retention:
+        """The timer's work of one day."""
+        return Retention(archive=self.archive, clock=self.clock, keep=KEEP)
+
+    async def request(self, *, at: timedelta = timedelta(0), **more: object) -> tuple[RequestRecord, list[UserRow]]:
+        """An old request with all that belongs to one."""
+        given: dict[str, object] = {"status": RequestStatus.SUCCEEDED} | more
+        record = new_record(LONG_AGO + at, **given)
+        names = [f"user{place}@contoso.com" for place in range(1, MANY + 1)]
+        await self.log.create(record, RevocationRequest(users=NamedUsers(names)))
+        rows = [
+            UserRow(
+                position=row.position,
+                given=row.given,
+                user_id=f"{row.position:08x}-0000-4000-8000-{record.id[-12:]}",
+                status=UserStatus.VERIFIED,
+            )
+            for row in users(1, 120)
+        ]
+        run = Run(request_id=record.id, owner="first", epoch=1, counts=counted(rows))
+        run = await self.log.save(run, rows[:99])
+        await self.log.save(run, rows[99:])
+        await self.index.add(record.id, rows)
+        await self.ledger.claim("key:1", record.id, Claim(request_id=record.id, digest="x"))
+        return record, rows
+
+    async def traces(self, request_id: str) -> dict[str, int]:
+        """How many entities of each table name the request in a key or a column."""
+        found: dict[str, int] = {}
+        for table in TABLES:
+            async for entity in self.storage.table(table).list_entities():
+                if any(request_id in str(value) for value in entity.values()):
+                    found[table] = found.get(table, 0) + 1
+        return found
+
+
+@pytest.fixture
+def archived(storage: Storage, log: WatchedLog, clock: HandSetClock) -> Archived:
+    return Archived(storage, log, clock)
+
+
+async def test_an_old_request_leaves_no_trace(archived: Archived) -> None:
+    """Its row, its users, its run row, its entries by user, its inputs and its idempotency key."""
+    archived.clock.moment = LONG_AGO
+    record, _ = await archived.request()
+    before = await archived.traces(record.id)
+    assert before == {"Revocations": 1, "RevocationUsers": 121, "RevocationIndex": 240, "RevocationState": 2}
+    archived.clock.moment = NOON
+    assert await archived.retention().remove_old() >= 1
+    assert await archived.traces(record.id) == {}
+
+
+async def test_what_is_young_or_unfinished_stays(archived: Archived) -> None:
+    """However old: nobody's open request is forgotten; and a day less than the time is not the time."""
+    running, _ = await archived.request(status=RequestStatus.RUNNING)
+    held, _ = await archived.request(status=RequestStatus.HELD)
+    accepted, _ = await archived.request(status=RequestStatus.ACCEPTED)
+    young, _ = await archived.request(at=timedelta(days=1, seconds=1))
+    traces = [await archived.traces(record.id) for record in (running, held, accepted, young)]
+    await archived.retention().remove_old()
+    assert [await archived.traces(record.id) for record in (running, held, accepted, young)] == traces
+
+
+async def test_a_removal_that_broke_off_is_finished_the_next_day(archived: Archived) -> None:
+    """After its entries by user, after its users: whatever is gone already is no error."""
+    record, rows = await archived.request()
+    other, others = await archived.request(at=timedelta(milliseconds=5))
+    await archived.index.remove(record.id, rows)
+    await archived.index.remove(other.id, others[:7])
+    await archived.log.trim(other.id, after=60)
+    await archived.retention().remove_old()
+    assert set(await archived.traces(record.id)) <= {"RevocationState"}
+    assert "Revocations" not in await archived.traces(other.id)
+
+
+class StoppedIndex(TableUserIndex):
+    """Removes what it is told to, and then storage stops."""
+
+    async def remove(self, request_id: str, rows: Sequence[UserRow]) -> None:
+        """As the real one, with a failure behind it."""
+        await super().remove(request_id, rows)
+        raise Unavailable("The storage was stopped by the test.")
+
+
+async def test_storage_that_stops_in_the_middle_leaves_the_request_to_be_found(archived: Archived) -> None:
+    """The request's row goes last, so nothing of it is orphaned."""
+    record, _ = await archived.request()
+    stopping = TableArchive(storage=archived.storage, log=archived.log, index=StoppedIndex(storage=archived.storage))
+    with pytest.raises(Unavailable):
+        await Retention(archive=stopping, clock=archived.clock, keep=KEEP).remove_old()
+    assert await archived.log.get(record.id)
+    await archived.retention().remove_old()
+    assert set(await archived.traces(record.id)) <= {"RevocationState"}
+
+
+async def test_keys_are_kept_for_the_time_that_is_promised(archived: Archived) -> None:
+    """Two days at least, however short the status log is kept."""
+    archived.clock.moment = NOON - timedelta(days=1)
+    await archived.ledger.claim("key:2", "young", Claim(request_id="young", digest="x"))
+    archived.clock.moment = NOON - timedelta(days=3)
+    await archived.ledger.claim("key:2", "old", Claim(request_id="old", digest="x"))
+    archived.clock.moment = NOON
+    await Retention(archive=archived.archive, clock=archived.clock, keep=timedelta(hours=1)).remove_old()
+    held = await archived.ledger.claim("key:2", "young", Claim(request_id="other", digest="x"))
+    free = await archived.ledger.claim("key:2", "old", Claim(request_id="other", digest="x"))
+    assert (held.request_id if held else None, free) == ("young", None)
