@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready local/azurite/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench package clean
+.PHONY: help setup demo run test check bench chaos package clean
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -45,7 +45,10 @@ check: $(READY) ## Format, lint, types; Bicep, where there is a compiler.
 	@$(BIN)/python -m local bicep
 
 bench: $(READY) ## Measure the budgets as ratios, side by side in one run.
-	@$(BIN)/python -m local bench
+	@$(BIN)/python -m local bench $(ARGS)
+
+chaos: $(READY) ## Kill hosts at every point, 20 seeds each, and hold Graph's log against the tables (about an hour).
+	@$(BIN)/python -m local chaos $(ARGS)
 
 package: $(READY) ## Build dist/entra-session-revoker-VERSION.zip, the package that Azure runs.
 	@$(BIN)/python -m local package

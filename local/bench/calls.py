@@ -1,13 +1,7 @@
-"""``python -m local bench``: the budgets of this version as ratios, both sides measured in one run.
-
-One user over HTTP, warm (look up, revoke, prove), against bare round trips to the same simulated Graph at 150 ms; and
-the app's import against ``azure.functions`` with the table client, each in a fresh process.
-"""
+"""One user over HTTP, warm, against bare Graph round trips; and the app's import against what it cannot do without."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import statistics
 import subprocess
 import sys
@@ -16,6 +10,7 @@ from typing import Final
 
 from aiohttp import ClientSession
 
+from local.bench.figures import Figure, at_most
 from local.processes import ROOT
 from local.up import kit
 
@@ -27,25 +22,39 @@ _APP: Final = "import function_app"
 _FLOOR: Final = "import azure.functions, azure.data.tables"
 
 
-def main(argv: list[str]) -> int:
-    """Print the table; 0 when every budget is kept."""
-    parser = argparse.ArgumentParser(prog="python -m local bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30, help="measured calls (default %(default)s)")
-    parser.add_argument("--imports", type=int, default=11, help="measured pairs of imports (default %(default)s)")
-    options = parser.parse_args(argv)
-    one, bare = asyncio.run(_one_user(options.rounds))
+async def one_user(rounds: int) -> list[Figure]:
+    """Look up, revoke, prove: over HTTP, and what three bare calls would take."""
+    one, bare = await _one_user(rounds)
     over = one - ROUND_TRIPS * bare
-    app, floor = _imports(options.imports)
-    rows = [
-        ("bare Graph round trip, median", f"{bare:.1f} ms", ""),
-        ("one user over HTTP, warm, median", f"{one:.1f} ms", f"{one / bare:.2f} round trips"),
-        (f"  over {ROUND_TRIPS} round trips", f"{over:.1f} ms", f"budget {BUDGET_MS:.0f} ms"),
-        ("import of azure.functions + tables", f"{floor:.0f} ms", ""),
-        ("import of the app", f"{app:.0f} ms", f"{app / floor:.2f} x, budget {IMPORT_BUDGET} x"),
+    return [
+        Figure(part="one user", name="bare Graph round trip, median", value=f"{bare:.1f} ms"),
+        Figure(
+            part="one user", name="over HTTP, warm, median", value=f"{one:.1f} ms", note=f"{one / bare:.2f} round trips"
+        ),
+        Figure(
+            part="one user",
+            name=f"over {ROUND_TRIPS} round trips",
+            value=f"{over:.1f} ms",
+            budget=f"<= {BUDGET_MS:.0f} ms",
+            kept=at_most(over, BUDGET_MS),
+        ),
     ]
-    for name, value, note in rows:
-        print(f"{name:38}{value:>12}   {note}")
-    return 0 if over <= BUDGET_MS and app / floor <= IMPORT_BUDGET else 1
+
+
+def imports(pairs: int) -> list[Figure]:
+    """The app's import in fresh processes, against that of ``azure.functions`` with the table client."""
+    app, floor = _imports(pairs)
+    return [
+        Figure(part="imports", name="azure.functions + tables", value=f"{floor:.0f} ms"),
+        Figure(
+            part="imports",
+            name="the app",
+            value=f"{app:.0f} ms",
+            note=f"{app / floor:.2f} x",
+            budget=f"<= {IMPORT_BUDGET} x",
+            kept=at_most(app / floor, IMPORT_BUDGET),
+        ),
+    ]
 
 
 async def _one_user(rounds: int) -> tuple[float, float]:
@@ -87,7 +96,3 @@ def _imports(pairs: int) -> tuple[float, float]:
             taken.append((time.perf_counter() - begun) * 1000)
     empty = statistics.median(times["pass"])
     return statistics.median(times[_APP]) - empty, statistics.median(times[_FLOOR]) - empty
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

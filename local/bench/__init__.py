@@ -1,0 +1,1 @@
+"""The budgets of this version as ratios, both sides measured in one run."""

@@ -1,0 +1,94 @@
+"""The campaign's results: one line per point on the terminal, and a page for the docs."""
+
+from __future__ import annotations
+
+import statistics
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from local.chaos.points import POINTS, Point
+from local.chaos.run import RECOVERY_SECONDS
+from local.rig.tables import markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from local.chaos.campaign import Campaign
+    from local.chaos.run import Outcome
+
+HEADINGS: Final = (
+    *("point", "runs", "strikes", "users", "lost", "revoked again", "recovery median", "max", "pause asked", "failed"),
+)
+
+_FAULTS_TOLD: Final = 8
+_HOW: Final = """\
+Hosts are ended with `kill -9` (`stop`: SIGTERM) at an exchange with storage or Graph, and started again on the same
+storage; a message stays locked for its real 10 minutes. After each run, and once more at the end, the tenant's log of
+what it served is held against the tables. More: [local-kit.md](local-kit.md#chaos)."""
+_WORDS: Final = f"""\
+*lost*: users without a last word. *revoked again*: users whom Graph revoked twice in one request; 20 are allowed for
+each kill, none for a stop. *recovery*: from the start of the new host to the request's last word, without the pauses
+that the tenant asked for (*pause asked*, the longest); at most {RECOVERY_SECONDS:.0f} s."""
+
+
+def line(outcome: Outcome, seconds: float) -> str:
+    """One run as it comes in."""
+    plan = outcome.plan
+    recovery = "" if outcome.recovery is None else f", recovered in {outcome.recovery:.1f} s"
+    stopped = "" if outcome.stop_seconds is None else f", stopped in {outcome.stop_seconds:.1f} s"
+    again = outcome.findings.duplicates if outcome.findings else 0
+    text = f"{'ok  ' if outcome.ok else 'FAIL'} {plan.reason}: {outcome.fired} of {len(plan.strikes)} strikes"
+    text += f", {again} revoked again{recovery}{stopped} ({seconds:.1f} s)"
+    return "\n".join([text, *(f"       {fault}" for fault in _told(outcome.faults))])
+
+
+def table(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """The summary, headings first, one line per point and one for all."""
+    rows: list[tuple[str, ...]] = [HEADINGS]
+    for point in POINTS:
+        mine = [outcome for outcome in outcomes if outcome.plan.point.name == point.name]
+        if mine:
+            rows.append(_row(point.name, mine))
+    rows.append(_row("all", outcomes))
+    return rows
+
+
+def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    recoveries = [outcome.recovery for outcome in outcomes if outcome.recovery is not None]
+    imposed = max((outcome.imposed for outcome in outcomes), default=0.0)
+    findings = [outcome.findings for outcome in outcomes if outcome.findings]
+    return (
+        name,
+        str(len(outcomes)),
+        str(sum(outcome.fired for outcome in outcomes)),
+        str(sum(len(outcome.plan.people) for outcome in outcomes)),
+        str(sum(finding.lost for finding in findings)),
+        str(sum(finding.duplicates for finding in findings)),
+        f"{statistics.median(recoveries):.1f} s" if recoveries else "",
+        f"{max(recoveries):.1f} s" if recoveries else "",
+        f"{imposed:.1f} s" if imposed else "",
+        str(sum(not outcome.ok for outcome in outcomes)),
+    )
+
+
+def write_page(path: Path, campaign: Campaign, outcomes: Sequence[Outcome], command: str) -> None:
+    """Write the results with all that is needed to repeat them."""
+    seeds = campaign.seeds
+    faults = [f"- {outcome.plan.reason}: {fault}" for outcome in outcomes for fault in _told(outcome.faults)]
+    points = [point for point in POINTS if any(outcome.plan.point.name == point.name for outcome in outcomes)]
+    path.write_text(
+        f"# Chaos campaign\n\n`{command}` on {datetime.now(UTC):%Y-%m-%d}: seeds {seeds[0]} to {seeds[-1]}, "
+        f"{campaign.users} users a run.\n\n{_HOW}\n\n{markdown(table(outcomes))}\n\n{_WORDS}\n\n"
+        f"## Points\n\n{markdown(_meanings(points))}\n\n## What went wrong\n\n{'\n'.join(faults) or 'Nothing.'}\n"
+    )
+
+
+def _told(faults: Sequence[str]) -> list[str]:
+    """The first faults; a broken engine has one for every row."""
+    more = len(faults) - _FAULTS_TOLD
+    return [*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _meanings(points: Sequence[Point]) -> list[tuple[str, ...]]:
+    return [("point", "the host dies when"), *((point.name, point.says) for point in points)]
