@@ -47,10 +47,11 @@ class Service:
         self._connections = Connections(environment=environment)
         outputs = QueueOutputs(connections=self._connections, options=options, environment=environment)
         invoker = Invoker(runtime=runtime, outputs=outputs, timeout=options.timeout)
-        self.routes = Routes(runtime.functions, prefix=options.route_prefix)
+        functions = [function for function in runtime.functions if not _is_disabled(function.name, environment)]
+        self.routes = Routes(functions, prefix=options.route_prefix)
         self.timers = [
             Timer(function=function, invoker=invoker, environment=environment)
-            for function in runtime.functions
+            for function in functions
             if function.kind == "timerTrigger"
         ]
         self.listeners = [
@@ -61,7 +62,7 @@ class Service:
                 connections=self._connections,
                 environment=environment,
             )
-            for function in runtime.functions
+            for function in functions
             if function.kind == "queueTrigger"
         ]
         side = WebSide(invoker=invoker, routes=self.routes, keys=keys, timers=self.timers)
@@ -116,3 +117,11 @@ class Service:
         if not late:
             self._runtime.close()
         return not late
+
+
+def _is_disabled(name: str, environment: Mapping[str, str]) -> bool:
+    """Whether a setting turns the function off, as in Azure.
+
+    https://learn.microsoft.com/azure/azure-functions/disable-function
+    """
+    return environment.get(f"AzureWebJobs.{name}.Disabled", "").lower() in ("true", "1")

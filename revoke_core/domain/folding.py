@@ -28,7 +28,7 @@ class Named:
 
     def add(self, identity: str) -> bool:
         """Enter an identity; ``False`` when it is there already."""
-        if 4 * (self._count + 1) > 3 * len(self._high):
+        if 5 * (self._count + 1) > 4 * len(self._high):
             self._grow()
         number = _number(identity)
         added = self._put(number >> 64, number & _HALF)

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from revoke_core.domain.folding import Named
 from revoke_core.domain.named_users import NamedUsers, keys
 
 if TYPE_CHECKING:
@@ -49,12 +50,14 @@ class RevocationRequest:
 
     def distinct(self) -> int:
         """How many of ``users`` are left once textual repetitions are folded."""
-        return len(set(keys(self.users)))
+        named = Named()
+        for key in keys(self.users):
+            named.add(key)
+        return len(named)
 
     def digest(self) -> str:
         """SHA-256 over the meaning of the request, so that spacing and key order do not matter."""
         meaning = {
-            "users": list(keys(self.users)),
             "groups": sorted(self.groups),
             "transitive": self.transitive,
             "filter": self.filter,
@@ -65,7 +68,11 @@ class RevocationRequest:
             "dryRun": self.dry_run,
             "verify": self.verify,
         }
-        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
+        # One by one: 100,000 users must not stand in memory once more.
+        for key in keys(self.users):
+            digest.update(f"\n{key}".encode())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
