@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready local/azurite/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench chaos package clean
+.PHONY: help setup demo run test check bench chaos soak package clean
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -29,7 +29,7 @@ local/azurite/node_modules/.ready: local/azurite/package.json local/azurite/pack
 	@cd local/azurite && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-demo: $(READY) ## Start everything, revoke one user, one by queue message, twenty at once; show the status log.
+demo: $(READY) ## Start everything, revoke one user, one by queue message, a group; show the status log.
 	@$(BIN)/python -m local demo
 
 run: $(READY) ## Start everything and stay up; prints the URLs and the key.
@@ -49,6 +49,9 @@ bench: $(READY) ## Measure the budgets as ratios, side by side in one run.
 
 chaos: $(READY) ## Kill hosts at every point, 20 seeds each, and hold Graph's log against the tables (about an hour).
 	@$(BIN)/python -m local chaos $(ARGS)
+
+soak: $(READY) ## Large requests with five kills each, and kills anywhere, over hours.
+	@$(BIN)/python -m local chaos --points five,random,double --seeds 100 --users 1000 $(ARGS)
 
 package: $(READY) ## Build dist/entra-session-revoker-VERSION.zip, the package that Azure runs.
 	@$(BIN)/python -m local package

@@ -19,7 +19,8 @@ from local.up import kit
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-TEAM: Final = [f"team{number:02d}@contoso.com" for number in range(1, 21)]
+# More than MAX_UNCONFIRMED_USERS, so that somebody has to confirm whom the group comes down to.
+LEAVERS: Final = [f"user{number:05d}@contoso.com" for number in range(1, 121)]
 _WAIT_SECONDS: Final = 60.0
 
 
@@ -37,10 +38,17 @@ class Api:
 
     async def submit(self, content: dict[str, Any]) -> dict[str, Any]:
         """Submit a request and read the resource that comes back."""
-        async with self._session.post(f"{self._root}/revocations", json=content, headers=self._headers) as answer:
+        return await self._post("revocations", content)
+
+    async def confirm(self, request_id: str, users: int) -> dict[str, Any]:
+        """Release a held request."""
+        return await self._post(f"revocations/{request_id}/confirm", {"users": users})
+
+    async def _post(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
+        async with self._session.post(f"{self._root}/{path}", json=content, headers=self._headers) as answer:
             resource: dict[str, Any] = await answer.json()
             if answer.status not in (200, 202):
-                raise DemoFailedError(f"POST /revocations was answered {answer.status}: {resource}")
+                raise DemoFailedError(f"POST /{path} was answered {answer.status}: {resource}")
             return resource
 
     async def get(self, path: str) -> dict[str, Any]:
@@ -83,9 +91,14 @@ async def _run() -> int:
         entry = await _until(lambda: api.get("revocations?user=bob@contoso.com"), lambda found: bool(found["value"]))
         _tell(await api.finished(entry["value"][0]["id"]))
 
-        _say("\n3. Twenty users in one request")
-        many = await api.submit({"users": TEAM, "reason": "INC-1043 phishing"})
-        _tell(await api.finished(many["id"]))
+        _say(f"\n3. The members of a group, {len(LEAVERS)} users: held until somebody confirms their number")
+        group = {"displayName": "Leavers", "members": LEAVERS}
+        async with session.post(f"{address['graph']}/_sim/groups", json=group) as answer:
+            many = await api.submit({"groups": [(await answer.json())["id"]], "reason": "INC-1043 phishing"})
+        many = await _until(lambda: api.get(f"revocations/{many['id']}"), lambda found: found["status"] == "held")
+        _say(f"   held with {many['counts']['total']} users; confirmed")
+        await api.confirm(many["id"], many["counts"]["total"])
+        _tell(await _followed(api, many["id"]))
 
         log = await api.get("revocations")
         _say("\nThe status log:\n")
@@ -118,6 +131,22 @@ async def _until(
             return found
         await asyncio.sleep(0.2)
     raise DemoFailedError(f"still waiting after {_WAIT_SECONDS:.0f} s")
+
+
+async def _followed(api: Api, request_id: str) -> dict[str, Any]:
+    """The request's last word, its progress on the way."""
+    told = -1
+
+    async def look() -> dict[str, Any]:
+        nonlocal told
+        found = await api.get(f"revocations/{request_id}")
+        done = found["counts"]["total"] - found["counts"]["pending"]
+        if done != told:
+            told = done
+            _say(f"   {done} of {found['counts']['total']} sent")
+        return found
+
+    return await _until(look, lambda found: bool(found["completedAt"]))
 
 
 def _tell(resource: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from revoke_core.domain import problems
 from revoke_core.domain.folding import Named
 from revoke_core.domain.results import Problem, UserRow, UserStatus
 from revoke_core.service.planning import Lookup, Planner, warnings_for
-from revoke_core.service.sources import PAGE_USERS
+from revoke_core.service.run_in_hand import ROWS_PER_COMMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _INDEXED_AT_ONCE: Final = 1000
 # The first revokes of a long list need not wait until a thousand users are looked up.
 _FIRST_PAGE: Final = 100
+# Five transactions of rows; longer pages of names would only take more memory.
+_PAGE: Final = 5 * ROWS_PER_COMMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class PagedPlanning:
             await self._hand.write(planned=True)
             self.planned = True
             return
-        most = PAGE_USERS if self.positions else _FIRST_PAGE
+        most = _PAGE if self.positions else _FIRST_PAGE
         page = await self._sources.page(request_id, self._request, self._checkpoint, most=most)
         if page.refusal:
             await self._refuse(page.refusal)
