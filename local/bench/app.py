@@ -59,7 +59,7 @@ async def submitted(stage: Stage, users: Sequence[str], *, seat: Seat | None = N
     return found
 
 
-async def finished(stage: Stage, request_id: str, *, seconds: float) -> dict[str, Any]:
+async def finished(stage: Stage, request_id: str, *, seconds: float, every: float = _LOOK_SECONDS) -> dict[str, Any]:
     """Poll until the last word; ``BenchFailedError`` when somebody was not verified or the time is up."""
     try:
         async with asyncio.timeout(seconds):
@@ -67,7 +67,7 @@ async def finished(stage: Stage, request_id: str, *, seconds: float) -> dict[str
                 status, resource = await stage.api("GET", f"revocations/{request_id}")
                 if status == HTTPStatus.OK:
                     break
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(every)
     except TimeoutError:
         raise BenchFailedError(f"request {request_id} has no last word after {seconds:.0f} s") from None
     counts = resource["counts"]

@@ -25,6 +25,8 @@ _SHARES: Final = {"bucket": 0.97, "rejectsCost": 0.97, "window": 0.95, "hidden":
 _REFUSED: Final = {"bucket": 0.005, "rejectsCost": 0.005, "window": 0.01, "hidden": 0.01, "empty": 0.005}
 _TRANSACTIONS: Final = 0.2
 _PATIENCE: Final = 10.0
+# Looking at the status reads storage, too: no oftener than its Retry-After asks for while a large request runs.
+_LOOK_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ async def _one(running: Stage, quota: Quota, users: int, scale: float) -> Measur
     with counted(running.seats) as tally:
         request = await submitted(running, named)
         patience = _PATIENCE * quota.bound(users) / scale + 120
-        await finished(running, request["id"], seconds=patience)
+        await finished(running, request["id"], seconds=patience, every=_LOOK_SECONDS)
     seen = await served(running)
     calls = await running.sim("calls")
     return Measured(

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_COMMIT: Final = 99
 # Findings wait this long for a mark that takes them along; a crash meanwhile costs reads, never a second revoke.
-_LINGER: Final = timedelta(milliseconds=500)
+# At Graph's sustained rate the next mark is a second away.
+_LINGER: Final = timedelta(seconds=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class RunInHand:
         await self.flush()
 
     async def land(self, flight: Flight, rows: Sequence[tuple[UserRow | None, UserRow]], **changes: Any) -> None:
-        """Enter what became of a call; committed with the next mark, or half a second later."""
+        """Enter what became of a call; committed with the next mark, or a second later."""
         await self._enter(rows, changes, lands=flight)
 
     async def note(self, rows: Sequence[tuple[UserRow | None, UserRow]] = (), **changes: Any) -> None:
