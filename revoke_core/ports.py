@@ -294,6 +294,9 @@ class Budget(Protocol):
     def next_at(self, wanted: int, *, small: bool) -> datetime:
         """When so many tokens are likely to be there, as far as this instance knows; never in the past."""
 
+    def most_calls(self, call_seconds: float, size: int) -> int:
+        """How many calls of ``size`` writes that take so long may be on their way at once."""
+
     async def was_throttled(self, *, sent_at: datetime, pause: timedelta | None = None) -> None:
         """Told of a 429 for a write sent then: learn from it once per gate period, and empty the bucket.
 

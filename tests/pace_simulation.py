@@ -92,7 +92,8 @@ class Outcome:
 class Sender:
     """The loop of one large request: takes tokens, keeps a window of calls on their way, obeys the gate."""
 
-    def __init__(self, server: Bucket | FixedWindow, items: int, seed: int) -> None:
+    def __init__(self, server: Bucket | FixedWindow, items: int, seed: int, per_second: float) -> None:
+        self.per_second = per_second
         self.server = server
         self.pending = self.items = items
         self.bound = server.bound(items)
@@ -121,9 +122,13 @@ class Sender:
         )
 
     def _send(self, now: float) -> None:
-        while self.pending and self.in_flight < self.window.size:
+        moment = ZERO + timedelta(seconds=now)
+        most = min(self.window.size, self.pace.on(moment).most_calls(CALL_SECONDS, BATCH))
+        while self.pending and self.in_flight < most:
             if now < self.gate:
                 return self._wake(self.gate)
+            if self.items - self.pending > now * self.per_second:
+                return self._wake((self.items - self.pending + 1) / self.per_second)
             count = self._take(now)
             if count == 0:
                 moment = self.block.free_at if self.block.tokens else self.pace.next_at(BATCH, small=False)
@@ -168,6 +173,6 @@ class Sender:
         self.block = Block(tokens=0, free_at=ZERO)
 
 
-def simulate(server: str, items: int, *, seed: int) -> Outcome:
-    """One large request of so many items against one of ``SERVERS``."""
-    return Sender(SERVERS[server](), items, seed).run()
+def simulate(server: str, items: int, *, seed: int, per_second: float = 1e9) -> Outcome:
+    """One large request of so many items, planned at so many a second, against one of ``SERVERS``."""
+    return Sender(SERVERS[server](), items, seed, per_second).run()

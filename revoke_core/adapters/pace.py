@@ -125,6 +125,10 @@ class StoredBudget:
             return now if small else max(now, block.free_at)
         return max(now, self._pace().next_at(wanted, small=small))
 
+    def most_calls(self, call_seconds: float, size: int) -> int:
+        """From the bucket as seen last."""
+        return self._pace().on(self._clock.now()).most_calls(call_seconds, size)
+
     async def was_throttled(self, *, sent_at: datetime, pause: timedelta | None = None) -> None:
         """Drop the block, and write what the 429 teaches unless this gate's lesson is written already."""
         now = self._clock.now()
@@ -199,6 +203,7 @@ class StoredBudget:
             quiet_until=quiet_until,
             share=float(row["Share"]),
             assumed=bool(row["Assumed"]),
+            spent=float(row.get("Spent") or 0.0),
         )
 
 
@@ -210,6 +215,7 @@ def _columns(pace: Pace) -> dict[str, Any]:
         "QuietUntil": pace.quiet_until.isoformat(timespec="microseconds"),
         "Share": float(pace.share),
         "Assumed": pace.assumed,
+        "Spent": float(pace.spent),
     }
 
 

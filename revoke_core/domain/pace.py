@@ -6,8 +6,8 @@ refill rate. Which shape the real limit has is not published, so a 429 is read f
 
 - the first one since the bucket was full: that it *was* full was an assumption, and it was wrong. Only the bucket is
   emptied.
-- the bucket was used up as planned and the pause is long: a counting window has ended. The rate was right, and the next
-  window fills while the gate is closed.
+- the bucket was used up as planned, or a quota was spent since it was full, and the pause is long: a counting window
+  has ended. The rate was right, and the next window fills while the gate is closed.
 - anything else: the limit is lower than believed. The rate is cut and regains slowly.
 
 ``tests/pace_simulation.py`` plays five kinds of servers against these rules; the constants below were tuned with it.
@@ -28,6 +28,8 @@ RESERVED_SHARE: Final = 10
 BLOCKS_PER_QUOTA: Final = 50
 # A bucket below this part of the quota counts as used up.
 LOW_SHARE: Final = 10
+# So much of a quota spent since the bucket was full: a counting window may be over now, however much has refilled.
+SPENT_SHARE: Final = 0.93
 # A pause in which more than a tenth of the quota would refill is a window's, not a bucket's.
 LONG_PAUSE: Final = PERIOD / 10
 # A gate that is closed for longer is tried with one item at this interval.
@@ -49,6 +51,7 @@ class Pace:
 
     ``share`` is the part of the full rate that is believed now. Calls sent before ``quiet_until`` teach nothing new
     when they meet a 429: that gate has been learnt from. ``assumed`` is true until a 429 shows how full the bucket was.
+    ``spent`` are the tokens taken since the bucket was full, or since a window began.
     """
 
     quota: int
@@ -57,6 +60,7 @@ class Pace:
     quiet_until: datetime
     share: float = 1.0
     assumed: bool = True
+    spent: float = 0.0
 
     @classmethod
     def start(cls, quota: int, now: datetime) -> Pace:
@@ -85,7 +89,18 @@ class Pace:
         if elapsed <= 0:
             return self
         tokens = min(float(self.quota), self.tokens + elapsed * self.rate)
-        return replace(self, tokens=tokens, at=now, assumed=self.assumed or tokens >= self.quota)
+        full = tokens >= self.quota
+        return replace(self, tokens=tokens, at=now, assumed=self.assumed or full, spent=0.0 if full else self.spent)
+
+    def most_calls(self, call_seconds: float, size: int) -> int:
+        """How many calls of so many items may be on their way: few once a counting window may be over.
+
+        When Graph refuses one of them it refuses all. Then no more are on their way than the rate needs at the time a
+        call takes; before, the bucket alone decides.
+        """
+        if self.spent < self.quota * SPENT_SHARE:
+            return LARGEST_WINDOW
+        return min(LARGEST_WINDOW, 1 + int(self.rate * call_seconds / size))
 
     def take(self, wanted: int, now: datetime, *, small: bool) -> tuple[int, Pace]:
         """Tokens for one storage write, 0 when there are too few, and the bucket without them.
@@ -100,7 +115,7 @@ class Pace:
             granted = min(free, max(wanted, self.block))
         else:
             granted = min(max(int(filled.tokens), 0), wanted) if small else 0
-        return granted, replace(filled, tokens=filled.tokens - granted)
+        return granted, replace(filled, tokens=filled.tokens - granted, spent=filled.spent + granted)
 
     def give_back(self, tokens: int) -> Pace:
         """The bucket with tokens of calls that never left."""
@@ -130,11 +145,11 @@ class Pace:
         end = now + pause
         if sent_at < self.quiet_until:
             return replace(self, at=end, quiet_until=end) if end - self.quiet_until > SAME_GATE else self
-        used_up = self.tokens < self.reserve + self.quota / LOW_SHARE
+        used_up = self.tokens < self.reserve + self.quota / LOW_SHARE or self.spent >= self.quota * SPENT_SHARE
         window = used_up and pause >= LONG_PAUSE
         lowest = min(1.0, FLOOR_PER_SECOND * PERIOD.total_seconds() / self.quota)
         share = self.share if window or self.assumed else max(lowest, self.share * CUT)
-        learnt = replace(self, share=share, at=end, quiet_until=end, assumed=False)
+        learnt = replace(self, share=share, at=end, quiet_until=end, assumed=False, spent=0.0)
         refilled = pause.total_seconds() * learnt.rate
         if window:
             return replace(learnt, tokens=min(float(self.quota), max(0.0, self.tokens) + refilled))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from revoke_core.domain import problems
 from revoke_core.domain.pace import PROBE_EVERY, Window
 from revoke_core.domain.schedules import LEASE
+from revoke_core.service.revoking import LARGEST_SEND
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,6 +56,7 @@ class Sending:
         self._paused = paused
         self._calls: set[asyncio.Task[Sent]] = set()
         self._window = Window()
+        self._call_seconds = 0.0
 
     @property
     def calls(self) -> int:
@@ -77,11 +79,14 @@ class Sending:
         if closed := await self._pauses.open_from("write"):
             return await self._probe(closed)
         # Where nothing can be read, what a crash leaves in doubt may be sent twice: one call, and no more.
-        most = self._window.size if self._planning.readable else 1
+        most = min(self._window.size, self._most_calls()) if self._planning.readable else 1
         wake = None
         while wake is None and self._backlog.unsent and self.calls < most:
             wake = await self._call()
         return wake
+
+    def _most_calls(self) -> int:
+        return self._budget.most_calls(self._call_seconds, LARGEST_SEND)
 
     async def _call(self) -> datetime | None:
         """Start one call, or say when it may start."""
@@ -108,7 +113,9 @@ class Sending:
         return min(closed, self._clock.now() + PROBE_EVERY)
 
     async def _called(self, rows: list[UserRow], *, is_probe: bool = False) -> Sent:
+        began = self._clock.now()
         sent = await self._revoker.send(self._hand, self._backlog, self._pauses, rows, is_probe=is_probe)
+        self._call_seconds = (self._clock.now() - began).total_seconds()
         self.stopped = self.stopped or sent.stopped
         self._window = self._window.after_clean() if sent.is_clean else self._window.after_throttled()
         return sent

@@ -184,6 +184,27 @@ def test_every_kind_of_server_is_used_to_the_full(server: str, least: float, ref
             assert outcome.refused_share <= refused
 
 
+@pytest.mark.parametrize(
+    ("server", "least", "refused"),
+    [("bucket", 0.97, 0.005), ("fixed window", 0.95, 0.01), ("hidden limit", 0.97, 0.01), ("empty", 0.93, 0.005)],
+)
+def test_a_burst_that_planning_holds_up_costs_nothing(server: str, least: float, refused: float) -> None:
+    """Where looking users up is slower than sending, the bucket refills meanwhile; a counting window does not."""
+    for outcome in (simulate(server, 10_000, seed=seed, per_second=80) for seed in range(3)):
+        assert outcome.share_of_bound >= least
+        assert outcome.refused_share <= refused
+
+
+def test_once_a_quota_is_spent_only_as_many_calls_leave_as_the_rate_needs() -> None:
+    """All that are on their way are refused together when a counting window ends."""
+    fresh = Pace.start(QUOTA, NOW)
+    spent = replace(fresh, tokens=900.0, spent=2_800.0)
+    assert fresh.most_calls(0.35, 20) == 8
+    assert spent.most_calls(0.35, 20) == 1
+    assert replace(spent, quota=30_000, spent=28_000.0).most_calls(0.35, 20) == 4
+    assert spent.on(at(150)).most_calls(0.35, 20) == 8
+
+
 def test_every_server_is_in_the_table_above() -> None:
     """A server added to the simulation gets its bars."""
     assert set(SERVERS) == {"bucket", "refusals cost", "fixed window", "hidden limit", "empty"}
