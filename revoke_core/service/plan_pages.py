@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _INDEXED_AT_ONCE: Final = 1000
 # The first revokes of a long list need not wait until a thousand users are looked up.
 _FIRST_PAGE: Final = 100
-# Five transactions of rows; longer pages of names would only take more memory.
-_PAGE: Final = 5 * ROWS_PER_COMMIT
+# Seven transactions of rows, and entries by user that mostly fill one transaction for each first digit.
+_PAGE: Final = 7 * ROWS_PER_COMMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

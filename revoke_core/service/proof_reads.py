@@ -43,10 +43,12 @@ class ProofReads:
 
     async def start(self) -> datetime | None:
         """Start reads that are due; returns when the next one is."""
-        if closed := await self._pauses.open_from("read"):
-            return closed
         next_round = await self._load_unproven()
         now = self._prover.time()
+        due = self._backlog.next_due()
+        # The gate is looked at in storage, so only when there is something to read.
+        if due and due <= now and (closed := await self._pauses.open_from("read")):
+            return closed
         while self.reads < _MOST_READS and (rows := self._backlog.due(now, _READ_AT_ONCE)):
             read = self._tasks.spawn(self._prover.prove(self._hand, self._backlog, self._pauses, rows))
             self._reads.add(read)

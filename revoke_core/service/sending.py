@@ -76,10 +76,18 @@ class Sending:
         if self._paused:
             await self._hand.note(**self._pauses.held_back(problems.PAUSED))
             return self._clock.now() + _PAUSED_LOOK
-        if closed := await self._pauses.open_from("write"):
-            return await self._probe(closed)
         # Where nothing can be read, what a crash leaves in doubt may be sent twice: one call, and no more.
         most = min(self._window.size, self._most_calls()) if self._planning.readable else 1
+        return await self._fill(most) if self.calls < most else None
+
+    async def _fill(self, most: int) -> datetime | None:
+        """Start calls until so many are in flight, or say when that may go on."""
+        # The gate is looked at in storage, so only when there is something to pay a call with.
+        payable_at = self._budget.next_at(min(LARGEST_SEND, self._backlog.unsent), small=self._small)
+        if payable_at > self._clock.now():
+            return payable_at
+        if closed := await self._pauses.open_from("write"):
+            return await self._probe(closed)
         wake = None
         while wake is None and self._backlog.unsent and self.calls < most:
             wake = await self._call()
