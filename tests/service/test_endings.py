@@ -246,6 +246,27 @@ async def test_cancelling_before_anybody_began_revokes_nobody(engine: Engine, di
     assert await directory.served() == []
 
 
+async def test_a_call_that_was_announced_when_the_cancel_came_does_not_leave(
+    engine: Engine, directory: Directory
+) -> None:
+    """The mark's own save tells the worker of the wish: nobody is sent behind it."""
+    record = new_record(datetime.now(UTC), counts=Counts(total=20, pending=20))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES)))
+    told = []
+
+    async def cancel(run: Run) -> None:
+        if run.flights and run.version and not told:
+            told.append(await engine.log.request_cancel(record.id, datetime.now(UTC)))
+
+    engine.log.before_save = cancel
+    # The first save makes the run row, so that there is one to write the wish to.
+    await engine.log.save(Run(request_id=record.id, counts=Counts()), [])
+    final = await engine.resume(record.id)
+    assert told == [True]
+    assert (final.status, final.counts.skipped) == (RequestStatus.CANCELLED, 20)
+    assert await directory.served() == []
+
+
 async def test_counts_are_the_rows_when_a_cancelled_request_is_put_down(engine: Engine) -> None:
     """A doubt that cannot be settled yet waits; the others have their last word already."""
     rows = [person(1), person(2, sent_at=datetime.now(UTC) + timedelta(seconds=60), attempts=1), person(3)]
