@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
 
@@ -82,11 +82,6 @@ class UserRow:
         """The row with its last word."""
         return replace(self, status=status, problem=problem)
 
-    @property
-    def in_doubt(self) -> bool:
-        """Whether a call may have reached Graph without its answer reaching us."""
-        return self.status is UserStatus.PENDING and self.sent_at is not None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
@@ -101,17 +96,18 @@ class Counts:
     planned: int = 0
     duplicates: int = 0
 
-    def moved(self, before: Iterable[UserRow], after: Iterable[UserRow]) -> Counts:
-        """The counts once the rows ``before`` have become the rows ``after``."""
-        change = Counter(row.status.value for row in after)
-        change.subtract(row.status.value for row in before)
-        return replace(self, **{name: getattr(self, name) + by for name, by in change.items()})
+    def plus(self, moves: Mapping[str, int]) -> Counts:
+        """The counts changed by so many per name, as ``moves_of`` tells them."""
+        return replace(self, **{name: getattr(self, name) + by for name, by in moves.items()})
 
-    def with_new(self, rows: Iterable[UserRow], *, duplicates: int = 0) -> Counts:
-        """The counts with rows added that were not there before, and namings that were folded into others."""
-        added = list(rows)
-        counts = self.moved((), added)
-        return replace(counts, total=self.total + len(added), duplicates=self.duplicates + duplicates)
+
+def moves_of(changes: Iterable[tuple[UserRow | None, UserRow]]) -> Counter[str]:
+    """What pairs of a row before (``None`` for a new one) and after do to the counts."""
+    pairs = list(changes)
+    moves = Counter(after.status.value for _, after in pairs)
+    moves.subtract(before.status.value for before, _ in pairs if before)
+    moves["total"] = sum(before is None for before, _ in pairs)
+    return moves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

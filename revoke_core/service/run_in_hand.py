@@ -14,6 +14,7 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.errors import LeaseLost
+from revoke_core.domain.results import moves_of
 from revoke_core.domain.schedules import LEASE
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class RunInHand:
             self._add(_Write(rows=chunk, moves=Counter(), done=_future()))
             self._commit_now()
             await self.flush()
-        moves = Counter(row.status.value for row in rows) + Counter(total=len(rows), duplicates=duplicates)
+        moves = moves_of((None, row) for row in rows) + Counter(duplicates=duplicates)
         self._add(_Write(rows=chunks[-1], moves=moves, changes=changes, done=_future()))
 
     async def flush(self) -> None:
@@ -104,11 +105,8 @@ class RunInHand:
     async def _enter(
         self, rows: Sequence[tuple[UserRow | None, UserRow]], changes: dict[str, Any], lands: Flight | None = None
     ) -> None:
-        moves: Counter[str] = Counter(after.status.value for _, after in rows)
-        moves.subtract(before.status.value for before, _ in rows if before)
-        moves["total"] = sum(before is None for before, _ in rows)
         after = [row for _, row in rows]
-        self._add(_Write(rows=after, moves=moves, lands=lands, changes=changes, done=_future()))
+        self._add(_Write(rows=after, moves=moves_of(rows), lands=lands, changes=changes, done=_future()))
 
     def _add(self, write: _Write) -> None:
         self._check()
@@ -185,9 +183,7 @@ class RunInHand:
             if write.lands in flights:
                 flights.remove(write.lands)
             changes |= write.changes
-        counts = self.run.counts
-        counts = replace(counts, **{name: getattr(counts, name) + by for name, by in moves.items()})
-        return replace(self.run, flights=tuple(flights), counts=counts, **changes)
+        return replace(self.run, flights=tuple(flights), counts=self.run.counts.plus(moves), **changes)
 
     async def _adopt(self) -> None:
         """After a refused save: somebody with a say (cancel, confirm) wrote to our run, or another worker owns it."""

@@ -1,6 +1,6 @@
 import pytest
 
-from revoke_core.domain.results import Counts, RequestStatus, UserRow, UserStatus, final_word
+from revoke_core.domain.results import Counts, RequestStatus, UserRow, UserStatus, final_word, moves_of
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_cancellation_that_kept_somebody_is_the_last_word(counts: Counts) -> N
 def test_counts_move_with_the_rows_and_keep_their_sum() -> None:
     """Whatever happens to rows, the counts are the rows."""
     rows = [UserRow(position=place, given="x") for place in (1, 2, 3)]
-    counts = Counts(duplicates=4).with_new(rows)
+    counts = Counts(duplicates=4).plus(moves_of((None, row) for row in rows))
     after = [rows[0].ended(UserStatus.VERIFIED), rows[1].ended(UserStatus.FAILED)]
-    moved = counts.moved(rows[:2], after)
+    moved = counts.plus(moves_of(zip(rows[:2], after, strict=True)))
     assert (moved.total, moved.pending, moved.verified, moved.failed, moved.duplicates) == (3, 1, 1, 1, 4)
