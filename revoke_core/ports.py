@@ -122,6 +122,16 @@ class Run:
     stopped: Problem | None = None
     version: str | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody has to confirm the number of users first."""
+        return self.held_at is not None and self.confirmed_at is None and not self.cancel_requested
+
+    @property
+    def said(self) -> tuple[bool, datetime | None]:
+        """What was said from outside."""
+        return self.cancel_requested, self.confirmed_at
+
     def hearing(self, stored: Run) -> Run:
         """This state on top of the stored one: its version, and what was said from outside meanwhile."""
         return replace(

@@ -108,9 +108,12 @@ class WatchedGraph(MicrosoftGraph):
         super().__init__(wire=wire, identity=identity)
         self.read: set[str] = set()
         self.was_read = asyncio.Condition()
+        self.before_read: Callable[[], None] | None = None
 
     async def read_users(self, users: Sequence[UserRef]) -> list[Answer]:
         """As the port."""
+        if self.before_read:
+            self.before_read()
         answers = await super().read_users(users)
         async with self.was_read:
             self.read |= {user.key for user in users}

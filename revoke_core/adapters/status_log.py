@@ -8,6 +8,7 @@ entities of one partition, all or nothing).
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
@@ -82,11 +83,25 @@ class TableStatusLog:
         return await self._inputs.part(request_id, part)
 
     async def update(self, record: RequestRecord) -> None:
-        """Merge what changes into the request's row."""
-        from azure.data.tables import UpdateMode  # noqa: PLC0415 -- kept out of the app's import
+        """Merge what changes into the request's row, unless it has its last word and this is another."""
+        from azure.core import MatchConditions  # noqa: PLC0415 -- kept out of the app's import
+        from azure.core.exceptions import ResourceModifiedError  # noqa: PLC0415 -- as above
+        from azure.data.tables import UpdateMode  # noqa: PLC0415 -- as above
 
-        with answering():
-            await self._storage.table(REQUESTS_TABLE).update_entity(record_entity(record), mode=UpdateMode.MERGE)
+        table = self._storage.table(REQUESTS_TABLE)
+        entity = record_entity(record)
+        guard: dict[str, Any] = {}
+        while True:
+            if not record.status.is_final:
+                stored = await self._storage.row(
+                    REQUESTS_TABLE, entity["PartitionKey"], record.id, select=_RECORD_COLUMNS
+                )
+                if stored is None or record_from(stored).status.is_final:
+                    return
+                guard = {"etag": stored.metadata["etag"], "match_condition": MatchConditions.IfNotModified}
+            with answering(), suppress(ResourceModifiedError):
+                await table.update_entity(entity, mode=UpdateMode.MERGE, **guard)
+                return
 
     async def page(
         self,

@@ -24,6 +24,7 @@ USER_FORM: Final = (
 # 48 bits of milliseconds last until the year 10889; counted down, a later request has a smaller number.
 _TIME_CEILING: Final = (1 << 48) - 1
 _TIME_DIGITS: Final = 12
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REQUEST_ID: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{32}")
 
 
@@ -89,14 +90,14 @@ def new_request_id(now: datetime) -> str:
 
 def inverted_time(moment: datetime) -> str:
     """The first 12 digits that every request accepted at ``moment`` has."""
-    millis = int(moment.timestamp() * 1000)
+    millis = (moment - _EPOCH) // timedelta(milliseconds=1)
     return f"{max(0, min(_TIME_CEILING, _TIME_CEILING - millis)):0{_TIME_DIGITS}x}"
 
 
 def accepted_at(request_id: str) -> datetime:
     """When a request id was made (UTC, milliseconds)."""
     millis = _TIME_CEILING - int(request_id[:_TIME_DIGITS], 16)
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)
+    return _EPOCH + timedelta(milliseconds=millis)
 
 
 def is_request_id(text: str) -> bool:

@@ -136,13 +136,12 @@ class Reader:
 
 def _as_running(record: RequestRecord, run: Run) -> RequestRecord:
     """The record with what its run row knows better; before all pages are planned, the rest counts as pending."""
-    is_held = run.held_at is not None and run.confirmed_at is None and not run.cancel_requested
     counts = run.counts
     if not run.planned:
         folded = counts.duplicates - record.counts.duplicates
         more = max(0, record.counts.total - counts.total - max(0, folded))
         counts = replace(counts, total=counts.total + more, pending=counts.pending + more)
-    status = RequestStatus.HELD if is_held else RequestStatus.RUNNING
+    status = RequestStatus.HELD if run.is_held else RequestStatus.RUNNING
     return replace(record, status=status, counts=counts, warnings=record.warnings or run.warnings)
 
 

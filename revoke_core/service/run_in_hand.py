@@ -53,6 +53,7 @@ class RunInHand:
         self._timer: asyncio.TimerHandle | None = None
         self._broken: BaseException | None = None
         self._urgent = False
+        self._listened_to = run.said
         # What the worker knows to be behind it when a commit is made.
         self.done_to: Callable[[], int] = lambda: run.done_to
 
@@ -95,6 +96,15 @@ class RunInHand:
         elif self._committing:
             await asyncio.shield(self._committing)
         self._check()
+
+    def listen(self) -> None:
+        """Take note of what has been said from outside so far: what is decided next is decided with it in mind."""
+        self._listened_to = self.run.said
+
+    @property
+    def was_told_more(self) -> bool:
+        """Whether something was said from outside that no decision has taken in yet; any commit may bring it."""
+        return self.run.said != self._listened_to
 
     async def renew(self) -> None:
         """Keep the lease while nothing else is written; done in its second half only."""

@@ -112,11 +112,14 @@ class Slice:
     async def _work(self) -> datetime | None:
         while True:
             self._tasks.collect()
+            self._hand.listen()
             wake = await self._start_what_is_due()
             if self._tasks:
                 await self._wait(wake)
                 continue
             await self._hand.flush()
+            if self._hand.was_told_more:
+                continue
             if self._is_finished():
                 await self._planning.indexed()
                 await self._hand.flush()
@@ -167,7 +170,7 @@ class Slice:
         if self._sending.stopped:
             return Ending(status=UserStatus.FAILED, problem=self._sending.stopped)
         now = self._clock.now()
-        if run.held_at and not run.confirmed_at:
+        if run.is_held and run.held_at:
             is_over = now >= run.held_at + HELD_LIFETIME
             return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED) if is_over else None
         if now >= (run.confirmed_at or self._record.requested_at) + LIFETIME:
@@ -219,7 +222,7 @@ class Slice:
     def _rewind_if_stranded(self) -> None:
         """Rows that nobody has in memory although they were passed over are read again from the start."""
         run = self._hand.run
-        if self._backlog.is_empty and run.planned and run.counts.pending and not (run.held_at and not run.confirmed_at):
+        if self._backlog.is_empty and run.planned and run.counts.pending and not run.is_held:
             self._backlog.loaded_to = 0
             self._is_closed = False
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 IN_CALL_USERS: Final = 20
 # Whoever carries a request out in its own call may die; this message then finds the request.
 SAFETY_DELAY: Final = timedelta(seconds=60)
+_LATEST_START: Final = SAFETY_DELAY / 2
 IN_CALL_PATIENCE: Final = timedelta(seconds=5)
 _PROTECTED_RETRY_SECONDS: Final = 60
 
@@ -84,10 +85,10 @@ class Submitter:
         """
         started_at = self._clock.now()
         await self._refuse_unprotected()
-        taken = await self._claimed(submission)
+        taken = await self._claimed(submission, started_at)
         if isinstance(taken, RequestRecord):
             return taken
-        record = self._record(taken, submission)
+        record = self._record(taken, submission, started_at)
         in_call = within is not None and submission.is_small
         if not in_call or within is None:
             return await self._accepted(record, submission, delay=timedelta(0))
@@ -141,9 +142,9 @@ class Submitter:
             problem = PROTECTED_UNREADABLE
             raise Unavailable(f"{problem.message} {problem.hint}", retry_after=_PROTECTED_RETRY_SECONDS) from None
 
-    async def _claimed(self, submission: Submission) -> str | RequestRecord:
+    async def _claimed(self, submission: Submission, now: datetime) -> str | RequestRecord:
         """The new request's id, or the request that holds the key already."""
-        request_id = new_request_id(self._clock.now())
+        request_id = new_request_id(now)
         if submission.idempotency_key is None:
             return request_id
         digest = submission.request.digest()
@@ -158,7 +159,8 @@ class Submitter:
         # No row behind the claim: its owner died, or has not written it yet. Either way the request is the same one.
         return await self._log.get(holder.request_id) or holder.request_id
 
-    def _record(self, request_id: str, submission: Submission) -> RequestRecord:
+    @staticmethod
+    def _record(request_id: str, submission: Submission, now: datetime) -> RequestRecord:
         request = submission.request
         total = submission.expected or request.distinct()
         return RequestRecord(
@@ -166,7 +168,7 @@ class Submitter:
             status=RequestStatus.ACCEPTED,
             source=submission.source,
             requested_by=submission.requested_by,
-            requested_at=self._clock.now(),
+            requested_at=now,
             correlation=submission.correlation,
             reason=request.reason,
             dry_run=request.dry_run,
@@ -210,6 +212,9 @@ class Submitter:
 
         async def work() -> RequestRecord:
             known = await lookup
+            if self._clock.now() > record.requested_at + _LATEST_START:
+                # By now the message may have brought another worker, which may even be done.
+                return record
             return await self._worker.carry_out(
                 record,
                 submission.request,

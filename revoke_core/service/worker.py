@@ -96,7 +96,7 @@ class Worker:
         if request is None:
             raise ValueError(f"request {request_id} has lost its inputs")
         try:
-            taken = await self._taken(run) if run else None
+            taken = await self._taken(run) if run else await self._begun(record)
             if run is None or run.lease_until:
                 # Nobody watches over this worker yet: this message finds its lease held again and again, or run out.
                 await self._queue.put(request_id, delay=LEASE + _EARLY)
@@ -105,7 +105,7 @@ class Worker:
                 await self._log.update(record)
             return await self.carry_out(record, request, taken, until=until, patience=patience)
         except LeaseLost:
-            return record
+            return await self._log.get(request_id)
 
     async def carry_out(
         self,
@@ -222,31 +222,46 @@ class Worker:
         Should the message never be sent, the timer finds the request past its time.
         """
         now = self._clock.now()
-        known = (hand.run.cancel_requested, hand.run.confirmed_at)
+        # While the lease is still held: whoever goes on writes the request's row after us, never before.
+        running = self._put_down(record, hand.run)
+        await self._log.update(running)
         await hand.write(lease_until=None, owner="", next_at=wake)
-        if known != (hand.run.cancel_requested, hand.run.confirmed_at):
+        if hand.was_told_more:
             # Somebody spoke while the lease was still held: what was to be waited for has come.
             wake = now
             await hand.write(lease_until=None, next_at=wake)
-        run = hand.run
-        await self._queue.put(record.id, delay=max(wake - now, timedelta(0)))
+        seconds = max((wake - now).total_seconds(), 0)
+        await asyncio.gather(self._queue.put(record.id, delay=timedelta(seconds=seconds)), self._withdrawn(receipt))
+        if hand.run.is_held:
+            logs.event("request_held", requestId=record.id, users=hand.run.counts.total)
+        else:
+            logs.event("request_waits", requestId=record.id, cause=hand.run.cause, seconds=round(seconds, 1))
+        return running
+
+    @staticmethod
+    def _put_down(record: RequestRecord, run: Run) -> RequestRecord:
+        """The request's row while nobody works on it."""
         transient = TRANSIENT.get(run.cause or "")
         warnings = (*run.warnings, f"{transient.message} {transient.hint}") if transient else run.warnings
-        held = run.held_at is not None and run.confirmed_at is None and not run.cancel_requested
-        status = RequestStatus.HELD if held else RequestStatus.RUNNING
+        status = RequestStatus.HELD if run.is_held else RequestStatus.RUNNING
         counts = run.counts if run.planned else record.counts
-        running = replace(record, status=status, counts=counts, warnings=warnings)
-        await asyncio.gather(self._log.update(running), self._withdrawn(receipt))
-        seconds = round((wake - now).total_seconds(), 1)
-        if held:
-            logs.event("request_held", requestId=record.id, users=run.counts.total)
-        else:
-            logs.event("request_waits", requestId=record.id, cause=run.cause, seconds=seconds)
-        return running
+        return replace(record, status=status, counts=counts, warnings=warnings)
 
     async def _withdrawn(self, receipt: str | None) -> None:
         if receipt:
             await self._queue.withdraw(receipt)
+
+    async def _begun(self, record: RequestRecord) -> Run:
+        """Make the run row of a request that has none; ``LeaseLost`` when another worker did, or has ended it.
+
+        Only its last word tells a request that was never begun from one whose run row is gone again.
+        """
+        run = await self._log.save(replace(self._fresh(record), lease_until=self._clock.now() + LEASE), [])
+        current = await self._log.get(record.id)
+        if current is None or current.status.is_final:
+            await self._log.drop_run(record.id)
+            raise LeaseLost(record.id)
+        return run
 
     async def _taken(self, run: Run) -> Run:
         """Take the lease; ``LeaseLost`` when somebody else was quicker."""

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from clients import Api, Tenant, regrant, until
 
+from revoke_core.domain.identifiers import accepted_at
+from revoke_core.domain.moments import parsed
+
 
 async def test_a_good_user_is_revoked_and_proven(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
     """200 verified means that the cut-off has moved past the call, and that Graph did it once."""
@@ -287,6 +290,7 @@ async def test_lists_are_paged_newest_first(api: Api) -> None:
     """Every page leads to the next until all were seen once."""
     made = [(await api.submit({"user": "nobody@contoso.com"})).json["id"] for _ in range(5)]
     since = (await api.get(f"revocations/{made[0]}")).json["requestedAt"]
+    assert accepted_at(made[0]) == parsed(since), "the id, which lists are read by, tells another time"
     seen, link = [], f"revocations?since={since}&pageSize=2&status=failed"
     while link:
         page = (await api.get(link)).json

@@ -9,18 +9,21 @@ import pytest
 from engine import counted, new_record, same_counts, stored_run
 
 from local.simulator.directory import object_id
+from revoke_core.adapters.clock import SystemClock
 from revoke_core.domain import problems
 from revoke_core.domain.errors import Conflict
 from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
-from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow, UserStatus
+from revoke_core.domain.results import Counts, RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
 from revoke_core.domain.schedules import HELD_LIFETIME, LEASE, LIFETIME
 from revoke_core.ports import Flight, Run
 from revoke_core.service.control import Controls
-from revoke_core.service.submitting import Submitter
+from revoke_core.service.submitting import Submission, Submitter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine import Engine
     from listing import Directory
 
@@ -44,8 +47,8 @@ async def begun(
     return record, await engine.log.save(started, rows)
 
 
-def controls(engine: Engine) -> Controls:
-    submitter = Submitter(
+def submitter(engine: Engine) -> Submitter:
+    return Submitter(
         log=engine.log,
         ledger=engine.ledger,
         queue=engine.queue,
@@ -54,7 +57,24 @@ def controls(engine: Engine) -> Controls:
         budget=engine.budget,
         clock=engine.clock,
     )
-    return Controls(log=engine.log, queue=engine.queue, submitter=submitter, clock=engine.clock)
+
+
+def controls(engine: Engine) -> Controls:
+    return Controls(log=engine.log, queue=engine.queue, submitter=submitter(engine), clock=engine.clock)
+
+
+class SlowClock(SystemClock):
+    """The system's, until time jumps."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """Ahead of the system's after the jump."""
+        return super().now() + self.ahead
+
+    def jump(self) -> None:
+        """Half a minute goes by."""
+        self.ahead = timedelta(seconds=31)
 
 
 def ago(**span: float) -> datetime:
@@ -199,6 +219,33 @@ async def test_a_confirmation_that_meets_the_worker_putting_it_down_is_not_lost(
     assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 2)
 
 
+async def test_a_confirmation_that_another_write_brings_is_not_lost(engine: Engine, directory: Directory) -> None:
+    """What the worker commits after it is held, before it lets go, may be the save that hears of it."""
+    record = await held(engine, directory, "between")
+    holding, entered, told = asyncio.Event(), asyncio.Event(), []
+    add = engine.index.add
+
+    async def add_late(request_id: str, rows: Sequence[UserRow]) -> None:
+        await holding.wait()
+        await add(request_id, rows)
+        entered.set()
+
+    async def confirm(run: Run) -> None:
+        stored = await engine.log.run(record.id)
+        if run.held_at and stored and not stored.held_at:
+            holding.set()
+            await entered.wait()
+        elif run.held_at and run.owner and not told:
+            told.append(run)
+            await controls(engine).confirm(record, 2)
+
+    engine.index.add = add_late  # type: ignore[method-assign] -- the real one, a moment later
+    engine.log.before_save = confirm
+    final = await engine.resume(record.id)
+    assert told
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 2)
+
+
 async def test_nobody_is_sent_before_the_right_number_was_named(engine: Engine, directory: Directory) -> None:
     """A held request waits, whoever drives it; confirmed, it runs."""
     record = await held(engine, directory, "held")
@@ -278,6 +325,52 @@ async def test_counts_are_the_rows_when_a_cancelled_request_is_put_down(engine: 
     assert run.next_at > datetime.now(UTC) + timedelta(seconds=30)
     same_counts(run, await engine.log.all_rows(record.id))
     assert (run.counts.skipped, run.counts.pending) == (2, 1)
+
+
+async def test_a_request_that_another_worker_ended_meanwhile_is_not_begun_again(
+    engine: Engine, directory: Directory
+) -> None:
+    """A message that was delivered twice, and one of its workers stood still from before the other's first write."""
+    record = new_record(datetime.now(UTC), counts=Counts(total=20, pending=20))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES)))
+    finals = []
+
+    async def overtake(_: Run) -> None:
+        engine.log.before_save = None
+        finals.append(await engine.resume(record.id))
+
+    engine.log.before_save = overtake
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    assert [final.counts.verified for final in finals] == [20]
+    assert len(await directory.served()) == 20
+    assert await engine.log.run(record.id) is None
+
+
+async def test_a_call_that_looks_users_up_too_long_leaves_them_to_the_message(
+    engine: Engine, directory: Directory
+) -> None:
+    """By then the message may have brought another worker."""
+    engine.clock = clock = SlowClock()
+    engine.graph.before_read = clock.jump
+    who = RequestedBy(kind="local")
+    submission = Submission(request=RevocationRequest(users=NamedUsers(NAMES)), source="http", requested_by=who)
+    record = await submitter(engine).submit(submission, within=timedelta(seconds=90))
+    assert record.status is RequestStatus.ACCEPTED
+    assert await directory.served() == []
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+
+
+async def test_the_last_word_is_not_taken_back(engine: Engine) -> None:
+    """A worker that stood still may still believe the request to run."""
+    record = new_record(datetime.now(UTC), counts=Counts(total=1, pending=1))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES[:1])))
+    final = replace(record, status=RequestStatus.SUCCEEDED, counts=Counts(total=1, verified=1))
+    await engine.log.update(replace(record, status=RequestStatus.RUNNING))
+    await engine.log.update(final)
+    await engine.log.update(replace(record, status=RequestStatus.HELD))
+    stored = await engine.log.get(record.id)
+    assert stored
+    assert (stored.status, stored.counts) == (RequestStatus.SUCCEEDED, final.counts)
 
 
 async def test_users_whom_a_dead_worker_did_not_enter_by_user_are_entered(engine: Engine) -> None:
