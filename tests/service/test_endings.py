@@ -127,6 +127,35 @@ async def test_a_cancelled_request_whose_users_were_all_done_says_what_came_of_i
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
 
 
+@pytest.mark.parametrize("users", [1, 20])
+async def test_a_call_that_never_reached_graph_is_made_again_after_two_minutes_of_reading(
+    engine: Engine, directory: Directory, users: int
+) -> None:
+    """Not a moment earlier, for it may still be under way; then once, by itself or as a batch."""
+    path = "revokeSignInSessions" if users == 1 else "batch"
+    match = {"path": path, "method": "POST"} | ({"scope": "envelope"} if users > 1 else {})
+    # The first batch looks the users up.
+    await directory.post("faults", {"match": match, "after": int(users > 1), "action": {"drop": "before"}})
+    record = new_record(datetime.now(UTC), counts=Counts(total=users, pending=users))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES[:users])))
+    await engine.resume(record.id, seconds=7, patience=5)
+    assert await directory.served() == []
+
+    run = await stored_run(engine.log, record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert {(row.status, row.attempts, row.sent_at is None) for row in rows} == {(UserStatus.PENDING, 1, False)}
+    # As though it had been sent 118 s ago: the last read is still to come.
+    nearly = [replace(row, sent_at=ago(seconds=118)) for row in rows]
+    await engine.log.save(replace(run, next_at=None), nearly)
+    began = datetime.now(UTC)
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, users)
+    assert {row.attempts for row in await engine.log.all_rows(record.id)} == {2}
+    assert sorted(await directory.served()) == sorted(object_id(name) for name in NAMES[:users])
+    sent_at = {row.sent_at for row in await engine.log.all_rows(record.id)}
+    assert min(moment for moment in sent_at if moment) > began + timedelta(seconds=1)
+
+
 async def test_nobody_is_sent_after_a_day(engine: Engine, directory: Directory) -> None:
     """Open users get the last cause, or that the time is over; unproven ones that they are not proven."""
     rows = [
