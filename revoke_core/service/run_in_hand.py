@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROWS_PER_COMMIT: Final = 99
 # Findings wait this long for a mark that takes them along; a crash meanwhile costs reads, never a second revoke.
 # At Graph's sustained rate the next mark is a second away.
-_LINGER: Final = timedelta(seconds=1)
+LINGER: Final = timedelta(seconds=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,9 +65,11 @@ class RunInHand:
 
     async def take_off(self, flight: Flight) -> None:
         """Commit the mark of a call that is about to leave."""
-        self._add(_Write(rows=(), moves=Counter(), takes_off=flight, done=_future()))
+        mark = _Write(rows=(), moves=Counter(), takes_off=flight, done=_future())
+        self._add(mark)
         self._commit_now()
-        await self.flush()
+        # No longer than for itself: should a write behind it fail, a call that is announced may still leave.
+        await mark.done
 
     async def land(self, flight: Flight, rows: Sequence[tuple[UserRow | None, UserRow]], **changes: Any) -> None:
         """Enter what became of a call; committed with the next mark, or a second later."""
@@ -159,7 +161,7 @@ class RunInHand:
 
     def _start_timer(self) -> None:
         if self._timer is None and self._committing is None:
-            self._timer = asyncio.get_running_loop().call_later(_LINGER.total_seconds(), self._commit_now)
+            self._timer = asyncio.get_running_loop().call_later(LINGER.total_seconds(), self._commit_now)
 
     def _next_batch(self) -> list[_Write]:
         """As many whole writes as one transaction holds, in order; a row written twice counts once."""

@@ -7,16 +7,17 @@ several calls in flight.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain import problems
-from revoke_core.domain.results import RequestRecord, UserStatus
+from revoke_core.domain.results import RequestRecord, RequestStatus, UserStatus
 from revoke_core.domain.schedules import HELD_LIFETIME, LEASE, LIFETIME
 from revoke_core.service.closing import close_open
 from revoke_core.service.plan_pages import Ending
 from revoke_core.service.proof_reads import ProofReads
+from revoke_core.service.run_in_hand import LINGER
 from revoke_core.service.sending import Sending
 from revoke_core.service.tasks import Tasks
 from revoke_core.service.waiting import TRANSIENT
@@ -93,6 +94,7 @@ class Slice:
         )
         self._page: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._shown = RequestStatus.RUNNING
 
     async def run(self) -> datetime | None:
         """Work until nothing is due within the patience, or the time is up.
@@ -113,25 +115,33 @@ class Slice:
         while True:
             self._tasks.collect()
             self._hand.listen()
+            if self._shown is RequestStatus.HELD and not self._hand.run.is_held:
+                await self._show(RequestStatus.RUNNING)
             wake = await self._start_what_is_due()
             if self._tasks:
                 await self._wait(wake)
                 continue
-            await self._hand.flush()
-            if self._hand.was_told_more:
-                continue
-            if self._is_finished():
-                await self._planning.indexed()
+            if not self._sends_soon(wake):
                 await self._hand.flush()
-                return None
-            self._rewind_if_stranded()
+                if self._hand.was_told_more:
+                    continue
+                if self._is_finished():
+                    await self._planning.indexed()
+                    await self._hand.flush()
+                    return None
+                self._rewind_if_stranded()
             now = self._clock.now()
             wake = wake or now + _BREATH
             if wake > now + self._patience or wake >= self._until:
                 await self._planning.indexed()
+                await self._hand.flush()
                 return max(wake, now)
             await self._hand.renew()
             await self._clock.sleep_until(wake)
+
+    def _sends_soon(self, wake: datetime | None) -> bool:
+        """Whether the next mark is close, which takes along what was found."""
+        return self._backlog.unsent > 0 and wake is not None and wake <= self._clock.now() + LINGER
 
     async def _wait(self, wake: datetime | None) -> None:
         """Until a task is done or something else is due; the lease is kept meanwhile."""
@@ -198,8 +208,14 @@ class Slice:
     async def _hold(self) -> datetime:
         held_at = self._hand.run.held_at or self._clock.now()
         if not self._hand.run.held_at:
+            # First where lists are filtered: whoever sees that it is held finds it among the held ones.
+            await self._show(RequestStatus.HELD)
             await self._hand.write(held_at=held_at)
         return held_at + HELD_LIFETIME
+
+    async def _show(self, status: RequestStatus) -> None:
+        self._shown = status
+        await self._log.update(replace(self._record, status=status, counts=self._hand.run.counts))
 
     async def _close(self, ending: Ending) -> None:
         """Give everybody the last word who was not sent; who is in doubt is settled first, unless time is up."""

@@ -251,7 +251,7 @@ async def test_a_confirmation_that_meets_the_worker_putting_it_down_is_not_lost(
 async def test_a_confirmation_that_another_write_brings_is_not_lost(engine: Engine, directory: Directory) -> None:
     """What the worker commits after it is held, before it lets go, may be the save that hears of it."""
     record = await held(engine, directory, "between")
-    holding, entered, told = asyncio.Event(), asyncio.Event(), []
+    holding, entered, told, shown = asyncio.Event(), asyncio.Event(), [], set()
     add = engine.index.add
 
     async def add_late(request_id: str, rows: Sequence[UserRow]) -> None:
@@ -267,11 +267,14 @@ async def test_a_confirmation_that_another_write_brings_is_not_lost(engine: Engi
         elif run.held_at and run.owner and not told:
             told.append(run)
             await controls(engine).confirm(record, 2)
+        if run.held_at and run.owner and (row := await engine.log.get(record.id)):
+            shown.add(row.status)
 
     engine.index.add = add_late  # type: ignore[method-assign] -- the real one, a moment later
     engine.log.before_save = confirm
     final = await engine.resume(record.id)
     assert told
+    assert shown == {RequestStatus.HELD, RequestStatus.RUNNING}
     assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 2)
 
 
