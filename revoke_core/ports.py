@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from revoke_core.domain.identifiers import UserRef
+    from revoke_core.domain.pace import Window
     from revoke_core.domain.permissions import TokenFacts
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.results import Counts, Problem, RequestedBy, RequestRecord, UserRow, UserStatus
@@ -303,6 +304,9 @@ class Budget(Protocol):
 
     def next_at(self, wanted: int, *, small: bool) -> datetime:
         """When so many tokens are likely to be there, as far as this instance knows; never in the past."""
+
+    def window(self, items: int) -> Window:
+        """How many calls a request for so many users has on its way at first."""
 
     def most_calls(self, call_seconds: float, size: int) -> int:
         """How many calls of ``size`` writes that take so long may be on their way at once."""

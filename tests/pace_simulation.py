@@ -100,7 +100,7 @@ class Sender:
         self.random = random.Random(seed)  # noqa: S311 -- call durations of a simulation
         self.pace = Pace.start(3000, ZERO)
         self.block = Block(tokens=0, free_at=ZERO)
-        self.window = Window()
+        self.window = Window.of(items, 3000)
         self.gate = self.done = 0.0
         self.in_flight = self.refusals = 0
         self.events: list[tuple[float, int, tuple[float, int, list[float]] | None]] = [(0.0, 0, None)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core import logs
 from revoke_core.domain.moments import parsed_or_none, written
-from revoke_core.domain.pace import PROBE_EVERY, Block, Pace
+from revoke_core.domain.pace import PROBE_EVERY, Block, Pace, Window
 
 if TYPE_CHECKING:
     from revoke_core.adapters.pace_board import PaceBoard
@@ -124,6 +124,10 @@ class StoredBudget:
         if block.tokens:
             return now if small else max(now, block.free_at)
         return max(now, self._pace().next_at(wanted, small=small))
+
+    def window(self, items: int) -> Window:
+        """By the quota."""
+        return Window.of(items, self._quota)
 
     def most_calls(self, call_seconds: float, size: int) -> int:
         """From the bucket as seen last."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from itertools import batched
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.adapters.paging import one_page
 from revoke_core.adapters.storage import INDEX_TABLE, Storage, answering
@@ -17,7 +17,7 @@ from revoke_core.domain.identifiers import parse_user
 from revoke_core.ports import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from azure.data.tables.aio import TableClient
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from revoke_core.domain.results import UserRow
 
 _ROWS_PER_WRITE: Final = 100
+# Building sixteen transactions at once would keep everything else waiting, the next call to Graph among it.
+_LANES: Final = 2
 _SEPARATOR: Final = "|"
 
 
@@ -59,20 +61,20 @@ class TableUserIndex:
         for row in rows:
             for digest in _names(row):
                 entries.setdefault(digest[0], {})[f"{digest}{_SEPARATOR}{request_id}"] = row.position
-        writes: list[Awaitable[object]] = []
-        for partition, keys in entries.items():
-            entities = [
-                {"PartitionKey": partition, "RowKey": key, "Position": position}
-                for key, position in sorted(keys.items())
-            ]
-            if len(entities) == 1 and operation == "upsert":
-                writes.append(self._table.upsert_entity(entities[0]))
-            else:
-                writes.extend(
-                    self._table.submit_transaction([(operation, entity) for entity in batch])
-                    for batch in batched(entities, _ROWS_PER_WRITE, strict=False)
-                )
-        await asyncio.gather(*writes)
+        batches = (
+            batch
+            for partition, keys in entries.items()
+            for batch in batched(_entities(partition, keys), _ROWS_PER_WRITE, strict=False)
+        )
+
+        async def lane() -> None:
+            for batch in batches:
+                if len(batch) == 1 and operation == "upsert":
+                    await self._table.upsert_entity(batch[0])
+                else:
+                    await self._table.submit_transaction([(operation, entity) for entity in batch])
+
+        await asyncio.gather(*(lane() for _ in range(_LANES)))
 
     async def find(self, user: UserRef, *, size: int, token: str | None) -> Page[tuple[str, int]]:
         """Requests of one user, newest first, because request ids begin with inverted time."""
@@ -86,6 +88,11 @@ class TableUserIndex:
     @property
     def _table(self) -> TableClient:
         return self._storage.table(INDEX_TABLE)
+
+
+def _entities(partition: str, keys: dict[str, int]) -> Iterator[dict[str, Any]]:
+    for key, position in sorted(keys.items()):
+        yield {"PartitionKey": partition, "RowKey": key, "Position": position}
 
 
 def _names(row: UserRow) -> Iterator[str]:

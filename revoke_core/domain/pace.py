@@ -40,7 +40,8 @@ CUT: Final = 0.85
 REGAIN_PER_ITEM: Final = 4e-5
 FLOOR_PER_SECOND: Final = 1.0
 QUICK_WINDOW: Final = 4
-BATCHES_PER_STEP: Final = 25
+QUICK_WINDOW_OF_LARGE: Final = 3
+BATCHES_PER_STEP: Final = 40
 LARGEST_WINDOW: Final = 8
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -196,17 +197,23 @@ class Window:
 
     size: int = 1
     clean: int = 0
+    quick: int = QUICK_WINDOW
+
+    @classmethod
+    def of(cls, items: int, quota: int) -> Window:
+        """For a request of so many items: one larger than the bucket ends no sooner for spending it quickly."""
+        return cls(quick=QUICK_WINDOW if items <= quota else QUICK_WINDOW_OF_LARGE)
 
     def after_clean(self) -> Window:
-        """After a batch without a 429: doubled up to four, then one more for every 25 batches, up to eight."""
-        if self.size < QUICK_WINDOW:
-            return Window(size=self.size * 2)
+        """After a batch without a 429: doubled at first, then one more for every 40 batches, up to eight."""
+        if self.size < self.quick:
+            return replace(self, size=min(self.quick, self.size * 2))
         if self.size == LARGEST_WINDOW:
             return self
         if self.clean + 1 < BATCHES_PER_STEP:
             return replace(self, clean=self.clean + 1)
-        return Window(size=self.size + 1)
+        return replace(self, size=self.size + 1, clean=0)
 
     def after_throttled(self) -> Window:
         """After a 429: one at a time again."""
-        return Window()
+        return Window(quick=self.quick)

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from revoke_core.service.waiting import Pauses
 
 _INDEXED_AT_ONCE: Final = 1000
-# The first revokes of a long list need not wait until a thousand users are looked up.
-_FIRST_PAGE: Final = 100
-# Seven transactions of rows, and entries by user that mostly fill one transaction for each first digit.
-_PAGE: Final = 7 * ROWS_PER_COMMIT
+# From which position on a page has how many users. The first revokes of a long list need not wait until hundreds of
+# users are looked up, nor the next ones. Later pages are seven transactions of rows, and entries by user that
+# mostly fill one transaction for each first digit.
+_PAGES: Final = ((400, 7 * ROWS_PER_COMMIT), (1, 4 * ROWS_PER_COMMIT), (0, 100))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class PagedPlanning:
             await self._hand.write(planned=True)
             self.planned = True
             return
-        most = _PAGE if self.positions else _FIRST_PAGE
+        most = next(size for start, size in _PAGES if self.positions >= start)
         page = await self._sources.page(request_id, self._request, self._checkpoint, most=most)
         if page.refusal:
             await self._refuse(page.refusal)

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain import problems
-from revoke_core.domain.pace import PROBE_EVERY, Window
+from revoke_core.domain.pace import PROBE_EVERY
 from revoke_core.domain.schedules import LEASE
 from revoke_core.service.revoking import LARGEST_SEND
 
 if TYPE_CHECKING:
     import asyncio
 
+    from revoke_core.domain.pace import Window
     from revoke_core.domain.results import Problem, UserRow
     from revoke_core.ports import Budget, Clock
     from revoke_core.service.backlog import Backlog
@@ -40,6 +41,7 @@ class Sending:
         budget: Budget,
         clock: Clock,
         tasks: Tasks,
+        named: int,
         small: bool,
         paused: bool,
     ) -> None:
@@ -52,10 +54,11 @@ class Sending:
         self._budget = budget
         self._clock = clock
         self._tasks = tasks
+        self._named = named
         self._small = small
         self._paused = paused
         self._calls: set[asyncio.Task[Sent]] = set()
-        self._window = Window()
+        self._window: Window | None = None
         self._call_seconds = 0.0
 
     @property
@@ -77,6 +80,7 @@ class Sending:
             await self._hand.note(**self._pauses.held_back(problems.PAUSED))
             return self._clock.now() + _PAUSED_LOOK
         # Where nothing can be read, what a crash leaves in doubt may be sent twice: one call, and no more.
+        self._window = self._window or self._budget.window(max(self._named, self._hand.run.counts.total))
         most = min(self._window.size, self._most_calls()) if self._planning.readable else 1
         return await self._fill(most) if self.calls < most else None
 
@@ -125,5 +129,6 @@ class Sending:
         sent = await self._revoker.send(self._hand, self._backlog, self._pauses, rows, is_probe=is_probe)
         self._call_seconds = (self._clock.now() - began).total_seconds()
         self.stopped = self.stopped or sent.stopped
-        self._window = self._window.after_clean() if sent.is_clean else self._window.after_throttled()
+        if self._window:
+            self._window = self._window.after_clean() if sent.is_clean else self._window.after_throttled()
         return sent

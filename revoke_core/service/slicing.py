@@ -86,6 +86,7 @@ class Slice:
             budget=budget,
             clock=clock,
             tasks=self._tasks,
+            named=record.counts.total,
             small=planning.is_named_only and record.counts.total <= SMALL_REQUEST,
             paused=rules.paused,
         )

@@ -157,13 +157,23 @@ def test_a_block_of_a_full_bucket_is_a_burst() -> None:
 
 
 def test_the_window_opens_with_clean_answers_and_closes_with_a_refusal() -> None:
-    """Four on their way soon, eight after two thousand users, one after a 429."""
-    window, sizes = Window(), []
-    for _ in range(103):
+    """Four on their way soon, eight after some three thousand users, one after a 429."""
+    window, sizes = Window.of(QUOTA, QUOTA), []
+    for _ in range(162):
         sizes.append(window.size)
         window = window.after_clean()
-    assert (sizes[:3], sizes[26], sizes[27], window.size) == ([1, 2, 4], 4, 5, 8)
-    assert window.after_throttled() == Window()
+    assert (sizes[:3], sizes[41], sizes[42], window.size) == ([1, 2, 4], 4, 5, 8)
+    assert window.after_throttled() == Window.of(QUOTA, QUOTA)
+
+
+def test_a_request_larger_than_the_bucket_has_fewer_calls_on_their_way() -> None:
+    """It ends no sooner for a quick burst, and all that are on their way are refused together."""
+    window = Window.of(QUOTA + 1, QUOTA)
+    for _ in range(41):
+        window = window.after_clean()
+    assert window.size == 3
+    assert window.after_clean().size == 4
+    assert window.after_throttled().after_clean().after_clean().size == 3
 
 
 @pytest.mark.parametrize(
