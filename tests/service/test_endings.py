@@ -3,82 +3,27 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from engine import counted, new_record, same_counts, stored_run
+from steps import NAMES, JumpingClock, ago, begun, controls, person, submission, submitter
 
 from local.simulator.directory import object_id
-from revoke_core.adapters.clock import SystemClock
 from revoke_core.domain import problems
 from revoke_core.domain.errors import Conflict
 from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
-from revoke_core.domain.results import Counts, RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
+from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow, UserStatus
 from revoke_core.domain.schedules import HELD_LIFETIME, LEASE, LIFETIME
 from revoke_core.ports import Flight, Run
-from revoke_core.service.control import Controls
-from revoke_core.service.submitting import Submission, Submitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine import Engine
     from listing import Directory
-
-NAMES = [f"team{number:02d}@contoso.com" for number in range(1, 21)]
-
-
-def person(position: int, **more: Any) -> UserRow:
-    name = NAMES[position - 1]
-    return UserRow(position=position, given=name, user_id=object_id(name), user_principal_name=name, **more)
-
-
-async def begun(
-    engine: Engine, rows: list[UserRow], *, age: timedelta = timedelta(0), **run: Any
-) -> tuple[RequestRecord, Run]:
-    """A planned request as a worker has left it, its lease over."""
-    names = [row.given for row in rows]
-    record = new_record(datetime.now(UTC) - age, status=RequestStatus.RUNNING, counts=counted(rows))
-    await engine.log.create(record, RevocationRequest(users=NamedUsers(names)))
-    given: dict[str, Any] = {"planned": True, "positions": len(rows), "indexed_to": len(rows), "proving": True} | run
-    started = Run(request_id=record.id, owner="first", epoch=1, counts=counted(rows), **given)
-    return record, await engine.log.save(started, rows)
-
-
-def submitter(engine: Engine) -> Submitter:
-    return Submitter(
-        log=engine.log,
-        ledger=engine.ledger,
-        queue=engine.queue,
-        planner=engine.planner,
-        worker=engine.worker(),
-        budget=engine.budget,
-        clock=engine.clock,
-    )
-
-
-def controls(engine: Engine) -> Controls:
-    return Controls(log=engine.log, queue=engine.queue, submitter=submitter(engine), clock=engine.clock)
-
-
-class SlowClock(SystemClock):
-    """The system's, until time jumps."""
-
-    ahead = timedelta(0)
-
-    def now(self) -> datetime:
-        """Ahead of the system's after the jump."""
-        return super().now() + self.ahead
-
-    def jump(self) -> None:
-        """Half a minute goes by."""
-        self.ahead = timedelta(seconds=31)
-
-
-def ago(**span: float) -> datetime:
-    return datetime.now(UTC) - timedelta(**span)
 
 
 async def test_whom_a_cancelled_request_has_in_doubt_is_settled_by_reading(
@@ -382,11 +327,14 @@ async def test_a_call_that_looks_users_up_too_long_leaves_them_to_the_message(
     engine: Engine, directory: Directory
 ) -> None:
     """By then the message may have brought another worker."""
-    engine.clock = clock = SlowClock()
-    engine.graph.before_read = clock.jump
-    who = RequestedBy(kind="local")
-    submission = Submission(request=RevocationRequest(users=NamedUsers(NAMES)), source="http", requested_by=who)
-    record = await submitter(engine).submit(submission, within=timedelta(seconds=90))
+    engine.clock = clock = JumpingClock()
+
+    def jump() -> None:
+        engine.graph.before_read = None
+        clock.jump(seconds=31)
+
+    engine.graph.before_read = jump
+    record = await submitter(engine).submit(submission(), within=timedelta(seconds=90))
     assert record.status is RequestStatus.ACCEPTED
     assert await directory.served() == []
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
