@@ -120,7 +120,8 @@ class PagedPlanning:
     async def indexed(self) -> None:
         """Once everybody planned so far is entered by user."""
         if self._indexing:
-            await self._indexing
+            # A worker that is told to stop while it waits here still lets this end.
+            await asyncio.shield(self._indexing)
 
     async def _plan(self, page: SourcePage) -> None:
         named = await self._known_names()

@@ -94,7 +94,8 @@ class RunInHand:
         self._check()
         if self._waiting:
             self._commit_now()
-            await self._waiting[-1].done
+            # Whoever is broken off while it waits must not break off the commit, in which others have a part.
+            await asyncio.shield(self._waiting[-1].done)
         elif self._committing:
             await asyncio.shield(self._committing)
         self._check()

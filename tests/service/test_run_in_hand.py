@@ -255,3 +255,27 @@ async def test_a_wish_behind_a_save_whose_answer_was_lost_is_adopted(log: Watche
     found = await log._own_write(hand.run, entity["WriteId"])
     assert found.cancel_requested
     assert (await log.save(found, [])).failures == 1
+
+
+async def test_a_commit_goes_on_when_somebody_who_waits_for_it_is_broken_off(
+    log: WatchedLog, clock: HandSetClock
+) -> None:
+    """Others have a part in it, and whoever was broken off still has to put the request down."""
+    hand = fresh_hand(log, clock)
+    await hand.write()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Run) -> None:
+        begun.set()
+        await go_on.wait()
+
+    log.before_save = slow
+    waiting = [asyncio.create_task(wait) for wait in (hand.take_off(flight(1)), hand.flush())]
+    await begun.wait()
+    waiting[1].cancel()
+    await asyncio.wait(waiting[1:])
+    go_on.set()
+    await waiting[0]
+    await hand.write(failures=1)
+    stored = await stored_run(log, hand.run.request_id)
+    assert (stored.failures, stored.flights) == (1, (flight(1),))
