@@ -210,12 +210,18 @@ class TableStatusLog:
                 yield row
 
     async def trim(self, request_id: str, *, after: int) -> None:
-        """Delete the rows behind a position."""
-        keys = [row_key(row.position) async for row in self.rows(request_id, after=after)]
-        with answering():
-            for batch in batched(keys, ROWS_PER_WRITE, strict=False):
-                entities = [{"PartitionKey": request_id, "RowKey": key} for key in batch]
-                await self._storage.table(USERS_TABLE).submit_transaction([("delete", one) for one in entities])
+        """Delete the rows behind a position; what somebody else deletes meanwhile is no error."""
+        from azure.data.tables import TableTransactionError  # noqa: PLC0415 -- kept out of the app's import
+
+        while keys := [row_key(row.position) async for row in self.rows(request_id, after=after)]:
+            with answering():
+                try:
+                    for batch in batched(keys, ROWS_PER_WRITE, strict=False):
+                        entities = [{"PartitionKey": request_id, "RowKey": key} for key in batch]
+                        await self._storage.table(USERS_TABLE).submit_transaction([("delete", one) for one in entities])
+                except TableTransactionError as problem:
+                    if problem.status_code != 404:  # noqa: PLR2004 -- HTTP's Not Found
+                        raise
 
     async def row(self, request_id: str, position: int) -> UserRow | None:
         """One user of a request."""

@@ -93,8 +93,7 @@ class PagedPlanning:
         request_id = self._hand.run.request_id
         if ending and not self.is_named_only:
             # Who would have been found was never accepted.
-            await self._hand.write(planned=True)
-            self.planned = True
+            await self._end()
             return
         most = next(size for start, size in _PAGES if self.positions >= start)
         page = await self._sources.page(request_id, self._request, self._checkpoint, most=most)
@@ -111,6 +110,9 @@ class PagedPlanning:
         """After taking over: what a worker that died has left half done."""
         run = self._hand.run
         self._has_rest = not run.planned
+        if run.planned:
+            # It may have died before it did that itself.
+            await self._log.trim(run.request_id, after=run.positions)
         if run.indexed_to < run.positions:
             rows = [row async for row in self._log.rows(run.request_id, after=run.indexed_to)]
             for chunk in batched(rows, _INDEXED_AT_ONCE, strict=False):
@@ -159,14 +161,14 @@ class PagedPlanning:
         await self._hand.add_page(rows, **changes, **self._pauses.cleared())
         # Only now: until its last write is entered, nobody may take a page's users from the table.
         self._excluded += excluded
-        self._checkpoint, self.planned, self.positions = page.checkpoint, planned, positions
+        self._checkpoint, self.positions = page.checkpoint, positions
         if len(rows) > 1 or not planned:
             logs.event("users_planned", requestId=self._hand.run.request_id, planned=positions, last=planned)
         self._backlog.planned(rows)
         self._indexing = asyncio.create_task(self._enter_in_index(rows, positions))
-        if planned and self._has_rest:
-            await self._hand.flush()
-            await self._log.trim(self._hand.run.request_id, after=positions)
+        if planned:
+            await self._trim()
+            self.planned = True
 
     async def _enter_in_index(self, rows: Sequence[UserRow], positions: int) -> None:
         await self._index.add(self._hand.run.request_id, rows)
@@ -174,8 +176,23 @@ class PagedPlanning:
 
     async def _refuse(self, problem: Problem) -> None:
         """The whole request fails: nobody is revoked."""
-        await self._hand.write(planned=True, refusal=problem)
+        await self._end(refusal=problem)
+
+    async def _end(self, **changes: Any) -> None:
+        """Nobody else is planned; those who have their rows are left to whoever closes."""
+        await self._hand.write(planned=True, **changes)
+        await self._trim()
         self.planned = True
+
+    async def _trim(self) -> None:
+        """Take the rows of a page that broke off away, once it is written that nobody comes behind the others.
+
+        Any earlier, a worker that stood still could take away what another one has planned meanwhile.
+        """
+        if self._has_rest:
+            await self._hand.flush()
+            await self._log.trim(self._hand.run.request_id, after=self.positions)
+            self._has_rest = False
 
     async def _unseen(self, users: Sequence[UserRef], ending: Ending) -> list[UserRow]:
         """Rows with the last word for users who were not named before."""

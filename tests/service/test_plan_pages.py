@@ -5,20 +5,23 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from engine import counted, new_record, same_counts, stored_run
+from engine import counted, new_record, same_counts, stored_run, users
 
 from revoke_core.domain.errors import Unavailable
-from revoke_core.domain.identifiers import UserRef
+from revoke_core.domain.identifiers import UserRef, new_request_id
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserStatus
-from revoke_core.domain.schedules import LEASE
+from revoke_core.domain.schedules import LEASE, LIFETIME
+from revoke_core.ports import Run
 
 if TYPE_CHECKING:
-    from engine import Engine
+    from collections.abc import AsyncIterator
+
+    from engine import Engine, WatchedLog
     from listing import Directory
 
-    from revoke_core.ports import Run
+    from revoke_core.domain.results import UserRow
 
 
 async def accepted(engine: Engine, request: RevocationRequest) -> RequestRecord:
@@ -89,6 +92,73 @@ async def test_a_second_page_that_broke_off_is_trimmed(engine: Engine, directory
     rows = await engine.log.all_rows(record.id)
     assert [row.user_id for row in rows] == members[:140]
     assert final.counts == counted(rows, duplicates=60)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "refused", "too old"])
+async def test_nobody_of_a_page_that_broke_off_is_counted_when_planning_ends_early(
+    engine: Engine, directory: Directory, how: str
+) -> None:
+    """They were never accepted: the request ends, and the counts are the rows."""
+    members = await directory.people(250, "early")
+    group = await directory.group("Early", members)
+    record = await accepted(engine, RevocationRequest(groups=(group,)))
+    await left_by_a_dead_worker(engine, record, after=3)
+    assert len(await engine.log.all_rows(record.id)) == 198
+    if how == "cancelled":
+        assert await engine.log.request_cancel(record.id, datetime.now(UTC))
+    elif how == "refused":
+        engine.limits = replace(engine.limits, max_users=200)
+    else:
+        await engine.log.update(replace(record, requested_at=datetime.now(UTC) - LIFETIME))
+    final = await engine.resume(record.id)
+    assert final.status.is_final
+    assert await engine.log.all_rows(record.id) == []
+    assert final.counts == Counts()
+
+
+async def test_what_is_left_over_goes_when_the_worker_that_planned_all_dies_before_it_takes_it_away(
+    engine: Engine, directory: Directory
+) -> None:
+    """Planning is over by then: whoever comes next has nothing else to tell it by."""
+    members = await directory.people(250, "over")
+    group = await directory.group("Over", members)
+    record = await accepted(engine, RevocationRequest(groups=(group,)))
+    await left_by_a_dead_worker(engine, record, after=3)
+    await directory.group("Over", members[:5])
+    trim = engine.log.trim
+
+    async def stopped(request_id: str, *, after: int) -> None:
+        raise Unavailable(f"The storage was stopped by the test: {request_id}, {after}.")
+
+    engine.log.trim = stopped  # type: ignore[method-assign] -- storage that stops at this point
+    with pytest.raises(Unavailable):
+        await engine.resume(record.id)
+    engine.log.trim = trim  # type: ignore[method-assign] -- as it was
+    run = await stored_run(engine.log, record.id)
+    assert (run.planned, run.positions, len(await engine.log.all_rows(record.id))) == (True, 5, 198)
+    await engine.log.save(replace(run, lease_until=datetime.now(UTC) - LEASE, cancel_requested=True), [])
+    final = await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert [row.user_id for row in rows] == members[:5]
+    assert (final.status, final.counts) == (RequestStatus.CANCELLED, counted(rows))
+
+
+async def test_rows_that_somebody_else_takes_away_meanwhile_are_no_error(log: WatchedLog) -> None:
+    """A worker that stood still, or a deletion whose answer was lost and which was made again."""
+    run = await log.save(Run(request_id=new_request_id(datetime.now(UTC)), counts=Counts()), users(1, 99))
+    await log.save(run, users(100, 130))
+    rows = log.rows
+
+    async def overtaken(request_id: str, *, after: int = 0) -> AsyncIterator[UserRow]:
+        found = [row async for row in rows(request_id, after=after)]
+        log.rows = rows  # type: ignore[method-assign] -- as it was
+        await log.trim(request_id, after=50)
+        for row in found:
+            yield row
+
+    log.rows = overtaken  # type: ignore[method-assign] -- the real one, with a rival behind it
+    await log.trim(run.request_id, after=10)
+    assert await log.all_rows(run.request_id) == users(1, 10)
 
 
 async def test_users_of_a_page_are_sent_once_however_it_ends(engine: Engine, directory: Directory) -> None:
