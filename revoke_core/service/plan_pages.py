@@ -114,7 +114,9 @@ class PagedPlanning:
             # It may have died before it did that itself.
             await self._log.trim(run.request_id, after=run.positions)
         if run.indexed_to < run.positions:
-            rows = [row async for row in self._log.rows(run.request_id, after=run.indexed_to)]
+            found = self._log.rows(run.request_id, after=run.indexed_to)
+            # Behind these stand users of a page that broke off, who may turn out to be no part of the request.
+            rows = [row async for row in found if row.position <= run.positions]
             for chunk in batched(rows, _INDEXED_AT_ONCE, strict=False):
                 await self._index.add(run.request_id, chunk)
             await self._hand.note(indexed_to=run.positions)

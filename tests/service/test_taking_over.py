@@ -1,0 +1,52 @@
+"""A worker that goes on where another one has left off, in the middle of planning."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from engine import counted, new_record
+from steps import NAMES, person
+
+from local.simulator.directory import object_id
+from revoke_core.domain.identifiers import UserRef
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow
+from revoke_core.ports import Run
+from revoke_core.service.places import Place
+
+if TYPE_CHECKING:
+    from engine import Engine
+    from listing import Directory
+
+
+async def half_planned(
+    engine: Engine, request: RevocationRequest, *, beside: tuple[UserRow, ...] = (), **run: Any
+) -> RequestRecord:
+    """The first of two named users has its row; rows beside it were written and never counted."""
+    record = new_record(
+        datetime.now(UTC), status=RequestStatus.RUNNING, verify=request.verify, counts=Counts(total=2, pending=2)
+    )
+    await engine.log.create(record, request)
+    first = person(1)
+    place = Place(source="named", at=1).text
+    started = Run(request_id=record.id, epoch=1, checkpoint=place, positions=1, counts=counted([first]), **run)
+    await engine.log.save(started, [first, *beside])
+    return record
+
+
+async def test_only_users_who_count_are_entered_by_user(engine: Engine, directory: Directory) -> None:
+    """Somebody of a page that broke off may be no part of the request; then the position is another user's."""
+    request = RevocationRequest(users=NamedUsers(NAMES[:2]))
+    stranger = person(3)
+    record = await half_planned(
+        engine, request, beside=(UserRow(position=2, given=stranger.given, user_id=stranger.user_id),), proving=True
+    )
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    assert await directory.served() == [object_id(name) for name in NAMES[:2]]
+    found = []
+    for name in NAMES[:3]:
+        page = await engine.index.find(UserRef(given="", text=object_id(name), is_id=True), size=100, token=None)
+        found.append([position for request_id, position in page.items if request_id == record.id])
+    assert found == [[1], [2], []]
