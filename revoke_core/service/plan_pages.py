@@ -11,7 +11,7 @@ from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.folding import Named
 from revoke_core.domain.results import Problem, UserRow, UserStatus
-from revoke_core.service.planning import Lookup, Planner, warnings_for
+from revoke_core.service.planning import UNPROVEN_BY_PERMISSION, Lookup, Planner, warnings_for
 from revoke_core.service.run_in_hand import ROWS_PER_COMMIT
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PagedPlanning:
         self.positions = hand.run.positions
         self._checkpoint = hand.run.checkpoint
         self._excluded = hand.run.excluded
-        self._readable = hand.run.proving or not hand.run.positions
+        self._readable = UNPROVEN_BY_PERMISSION not in hand.run.warnings
         self._request = request
         self._hand = hand
         self._backlog = backlog

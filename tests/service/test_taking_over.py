@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from engine import counted, new_record
 from steps import NAMES, person
 
@@ -15,6 +16,7 @@ from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow
 from revoke_core.ports import Run
 from revoke_core.service.places import Place
+from revoke_core.service.planning import UNPROVEN_BY_CHOICE, UNPROVEN_BY_PERMISSION, warnings_for
 
 if TYPE_CHECKING:
     from engine import Engine
@@ -50,3 +52,15 @@ async def test_only_users_who_count_are_entered_by_user(engine: Engine, director
         page = await engine.index.find(UserRef(given="", text=object_id(name), is_id=True), size=100, token=None)
         found.append([position for request_id, position in page.items if request_id == record.id])
     assert found == [[1], [2], []]
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_why_nothing_is_proven_stays_as_it_was(engine: Engine, directory: Directory, *, readable: bool) -> None:
+    """Whoever chose it is not told that a permission is missing, nor the other way round."""
+    if not readable:
+        await directory.configure(grantedRoles=["User.RevokeSessions.All"])
+    request = RevocationRequest(users=NamedUsers(NAMES[:2]), verify=False)
+    record = await half_planned(engine, request, warnings=warnings_for(request, readable=readable))
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts.revoked) == (RequestStatus.SUCCEEDED, 2)
+    assert final.warnings == ((UNPROVEN_BY_CHOICE,) if readable else (UNPROVEN_BY_PERMISSION,))
