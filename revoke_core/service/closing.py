@@ -19,7 +19,7 @@ async def close_open(hand: RunInHand, backlog: Backlog, log: StatusLog, ending: 
     """End every user who was not sent; whoever is in doubt or not proven yet is left to be read, unless time is up."""
     await hand.flush()
     await _close(hand, backlog, log, ending, UserStatus.PENDING)
-    if ending.too_old:
+    if ending.too_old and hand.run.proving:
         await _close(hand, backlog, log, ending, UserStatus.REVOKED)
 
 

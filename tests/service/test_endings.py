@@ -117,6 +117,16 @@ async def test_nobody_is_sent_after_a_day(engine: Engine, directory: Directory) 
     assert await directory.served() == []
 
 
+async def test_who_was_revoked_without_proof_stays_so_when_time_runs_out(engine: Engine) -> None:
+    """Where nothing is read back, revoked is the last word already."""
+    rows = [person(1, status=UserStatus.REVOKED, sent_at=ago(minutes=5)), person(2)]
+    record, _ = await begun(engine, rows, age=LIFETIME, proving=False)
+    final = await engine.resume(record.id)
+    after = await engine.log.all_rows(record.id)
+    assert [row.status for row in after] == [UserStatus.REVOKED, UserStatus.FAILED]
+    assert (final.status, final.counts) == (RequestStatus.PARTIALLY_SUCCEEDED, counted(after))
+
+
 async def test_a_proof_that_comes_while_time_runs_out_is_counted_once(engine: Engine, directory: Directory) -> None:
     """A read is under way when the day is over: the last word waits for it, and the counts stay the rows."""
     names = [f"late{number}@contoso.com" for number in range(40)]
