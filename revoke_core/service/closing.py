@@ -30,7 +30,7 @@ async def _close(hand: RunInHand, backlog: Backlog, log: StatusLog, ending: Endi
         after = rows[-1].position if rows else after
         pairs = [(row, _ended(row, ending)) for row in rows if ending.too_old or not _in_doubt(row, backlog)]
         if pairs:
-            cancelled = len(pairs) if ending.problem is problems.CANCELLED else 0
+            cancelled = sum(after.problem is problems.CANCELLED for _, after in pairs)
             await hand.write(pairs, cancelled=hand.run.cancelled + cancelled)
         for _, row in pairs:
             backlog.landed(row, proving=False)
@@ -43,4 +43,6 @@ def _in_doubt(row: UserRow, backlog: Backlog) -> bool:
 def _ended(row: UserRow, ending: Ending) -> UserRow:
     if row.status is UserStatus.REVOKED:
         return row.ended(UserStatus.FAILED, problems.UNVERIFIED)
+    if ending.unsettled and row.sent_at:
+        return row.ended(UserStatus.FAILED, ending.unsettled)
     return row.ended(ending.status, ending.problem)

@@ -34,11 +34,20 @@ _PAGES: Final = ((400, 7 * ROWS_PER_COMMIT), (1, 4 * ROWS_PER_COMMIT), (0, 100))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """The last word that everybody gets who is still open."""
+    """The last word that everybody gets who is still open.
+
+    Those in doubt get theirs by being read. Once the request is too old they are not read any more: then
+    ``unsettled`` is theirs, for nobody may say of them that they were not sent.
+    """
 
     status: UserStatus
     problem: Problem
-    too_old: bool = False
+    unsettled: Problem | None = None
+
+    @property
+    def too_old(self) -> bool:
+        """Whether nobody is waited for any more."""
+        return self.unsettled is not None
 
 
 class PagedPlanning:

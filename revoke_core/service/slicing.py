@@ -94,8 +94,9 @@ class Slice:
             hand=hand, backlog=backlog, pauses=pauses, prover=prover, clock=clock, tasks=self._tasks
         )
         self._page: asyncio.Task[None] | None = None
-        self._is_closed = False
         self._shown = RequestStatus.RUNNING
+        # What everybody who was not sent has been told.
+        self._told: Ending | None = None
 
     async def run(self) -> datetime | None:
         """Work until nothing is due within the patience, or the time is up.
@@ -174,20 +175,19 @@ class Slice:
     def _ending(self) -> Ending | None:
         """The last word for all who are still open, if there is one: refused, cancelled, stopped, too old."""
         run = self._hand.run
-        if run.refusal:
-            return Ending(status=UserStatus.FAILED, problem=run.refusal)
-        if run.cancel_requested:
-            return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED)
-        if self._sending.stopped:
-            return Ending(status=UserStatus.FAILED, problem=self._sending.stopped)
         now = self._clock.now()
+        is_old = now >= (run.confirmed_at or self._record.requested_at) + LIFETIME
+        last = TRANSIENT.get(run.cause or "", problems.EXPIRED) if is_old else None
+        if run.refusal:
+            return Ending(status=UserStatus.FAILED, problem=run.refusal, unsettled=last)
+        if run.cancel_requested:
+            return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED, unsettled=last)
+        if self._sending.stopped:
+            return Ending(status=UserStatus.FAILED, problem=self._sending.stopped, unsettled=last)
         if run.is_held and run.held_at:
             is_over = now >= run.held_at + HELD_LIFETIME
             return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED) if is_over else None
-        if now >= (run.confirmed_at or self._record.requested_at) + LIFETIME:
-            last = TRANSIENT.get(run.cause or "", problems.EXPIRED)
-            return Ending(status=UserStatus.FAILED, problem=last, too_old=True)
-        return None
+        return Ending(status=UserStatus.FAILED, problem=last, unsettled=last) if last else None
 
     async def _plan(self, ending: Ending | None) -> datetime | None:
         if self._planning.planned or (self._page and not self._page.done()):
@@ -222,18 +222,18 @@ class Slice:
         """Give everybody the last word who was not sent; who is in doubt is settled first, unless time is up."""
         if self._backlog.unsent:
             self._backlog.drop_unsent()
-            self._is_closed = False
+            self._told = None
         # Who is being read as time runs out must not get two last words.
         reading = ending.too_old and self._proofs.reads
         busy = self._sending.calls or reading or (self._page and not self._page.done())
         if busy or not self._planning.planned:
             return
-        if self._is_closed:
+        if self._told == ending:
             # Whoever still waits is in doubt; a worker that has taken over has yet to read them.
             if self._backlog.wants_more(self._planning.positions):
                 await self._backlog.load(self._planning.positions)
             return
-        self._is_closed = True
+        self._told = ending
         self._page = self._tasks.spawn(close_open(self._hand, self._backlog, self._log, ending))
 
     def _rewind_if_stranded(self) -> None:
@@ -241,7 +241,7 @@ class Slice:
         run = self._hand.run
         if self._backlog.is_empty and run.planned and run.counts.pending and not run.is_held:
             self._backlog.loaded_to = 0
-            self._is_closed = False
+            self._told = None
 
     def _is_finished(self) -> bool:
         run = self._hand.run

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine import counted, new_record, same_counts, stored_run
@@ -115,6 +115,27 @@ async def test_nobody_is_sent_after_a_day(engine: Engine, directory: Directory) 
         assert [row.problem.code for row in after if row.problem] == [code, code, "unverified"]
         assert (final.status, final.counts) == (RequestStatus.FAILED, counted(after))
     assert await directory.served() == []
+
+
+@pytest.mark.parametrize("left", [timedelta(0), timedelta(seconds=1.5)])
+@pytest.mark.parametrize("why", [{"cancel_requested": True}, {"stopped": problems.IDEMPOTENCY_CONFLICT}])
+async def test_a_request_ends_after_a_day_although_nobody_can_be_read(
+    engine: Engine, directory: Directory, why: dict[str, Any], left: timedelta
+) -> None:
+    """Whoever was never sent hears why; whoever may have been is not said to have been kept from it."""
+    await directory.post("faults", {"match": {}, "times": None, "action": {"status": 503}})
+    rows = [
+        person(1),
+        person(2, sent_at=ago(minutes=5), attempts=1),
+        person(3, status=UserStatus.REVOKED, sent_at=ago(minutes=5)),
+    ]
+    record, _ = await begun(engine, rows, age=LIFETIME - left, cause="graphUnavailable", **why)
+    final = await engine.resume(record.id)
+    after = await engine.log.all_rows(record.id)
+    first = "cancelled" if "cancel_requested" in why else "idempotencyConflict"
+    assert [row.problem.code for row in after if row.problem] == [first, "graphUnavailable", "unverified"]
+    assert final.status is (RequestStatus.CANCELLED if "cancel_requested" in why else RequestStatus.FAILED)
+    assert final.counts == counted(after)
 
 
 async def test_who_was_revoked_without_proof_stays_so_when_time_runs_out(engine: Engine) -> None:
