@@ -84,7 +84,7 @@ class Flight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The one row per running request that says who works on it and how far it has come.
+    """The one row per request that says who works on it and how far it has come; it stays as long as the request.
 
     ``version`` is the storage's own mark of this state: a save under an older one is refused (``LeaseLost``), which is
     the fence against a worker that was given up for dead. ``next_at`` is when there is something to do again.
@@ -176,16 +176,13 @@ class StatusLog(Protocol):
         """Requests, newest first: everybody's or one caller's; a page may be short."""
 
     async def run(self, request_id: str) -> Run | None:
-        """The request's run row while there is one."""
+        """The request's run row, once it was begun."""
 
     async def save(self, run: Run, rows: Sequence[UserRow]) -> Run:
         """Write at most 99 rows and the run together or not at all; ``LeaseLost`` when the run row has moved on."""
 
     async def request_cancel(self, request_id: str, now: datetime) -> bool:
         """Set the run's wish to be cancelled, due now, whoever works on it; ``False`` when there is no run row."""
-
-    async def drop_run(self, request_id: str) -> None:
-        """Remove the run row of an ended request."""
 
     async def waiting_rows(
         self, request_id: str, status: UserStatus, *, after: int, limit: int

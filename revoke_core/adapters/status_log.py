@@ -170,11 +170,6 @@ class TableStatusLog:
                 return False
         return True
 
-    async def drop_run(self, request_id: str) -> None:
-        """Delete the run row; a row that is already gone is no error."""
-        with answering():
-            await self._storage.table(USERS_TABLE).delete_entity(request_id, RUN_ROW)
-
     async def waiting_rows(
         self, request_id: str, status: UserStatus, *, after: int, limit: int
     ) -> tuple[list[UserRow], bool]:

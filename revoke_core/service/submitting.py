@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 IN_CALL_USERS: Final = 20
 # Whoever carries a request out in its own call may die; this message then finds the request.
 SAFETY_DELAY: Final = timedelta(seconds=60)
-_LATEST_START: Final = SAFETY_DELAY / 2
 IN_CALL_PATIENCE: Final = timedelta(seconds=5)
 _PROTECTED_RETRY_SECONDS: Final = 60
 
@@ -212,9 +211,7 @@ class Submitter:
 
         async def work() -> RequestRecord:
             known = await lookup
-            if self._clock.now() > record.requested_at + _LATEST_START:
-                # By now the message may have brought another worker, which may even be done.
-                return record
+            # By now the message may have brought another worker, which may even be done: then its run row is there.
             return await self._worker.carry_out(
                 record,
                 submission.request,

@@ -187,7 +187,10 @@ class Worker:
         await hand.flush()
 
     async def _finished(self, record: RequestRecord, run: Run, receipt: str | None) -> RequestRecord:
-        """Write the request's last word, then tidy up; each step may be repeated after a crash."""
+        """Write the request's last word, then tidy up; each step may be repeated after a crash.
+
+        The run row stays: whoever still believes that nobody has begun the request fails to make it.
+        """
         status = final_word(run.counts, excluded=run.excluded, dry_run=record.dry_run, cancelled=run.cancelled)
         final = replace(
             record,
@@ -199,7 +202,7 @@ class Worker:
         )
         await self._log.update(final)
         logs.event("request_finished", requestId=record.id, status=final.status.value, total=run.counts.total)
-        await asyncio.gather(self._log.drop_run(record.id), self._ledger.close(record.id), self._withdrawn(receipt))
+        await asyncio.gather(self._ledger.close(record.id), self._withdrawn(receipt))
         return final
 
     @staticmethod
@@ -252,16 +255,8 @@ class Worker:
             await self._queue.withdraw(receipt)
 
     async def _begun(self, record: RequestRecord) -> Run:
-        """Make the run row of a request that has none; ``LeaseLost`` when another worker did, or has ended it.
-
-        Only its last word tells a request that was never begun from one whose run row is gone again.
-        """
-        run = await self._log.save(replace(self._fresh(record), lease_until=self._clock.now() + LEASE), [])
-        current = await self._log.get(record.id)
-        if current is None or current.status.is_final:
-            await self._log.drop_run(record.id)
-            raise LeaseLost(record.id)
-        return run
+        """Make the run row of a request that has none; ``LeaseLost`` when another worker was quicker."""
+        return await self._log.save(replace(self._fresh(record), lease_until=self._clock.now() + LEASE), [])
 
     async def _taken(self, run: Run) -> Run:
         """Take the lease; ``LeaseLost`` when somebody else was quicker."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine import counted, new_record, same_counts, stored_run
-from steps import NAMES, JumpingClock, ago, begun, controls, person, submission, submitter
+from steps import NAMES, ago, begun, controls, person
 
 from local.simulator.directory import object_id
 from revoke_core.domain import problems
@@ -351,24 +351,6 @@ async def test_a_request_that_another_worker_ended_meanwhile_is_not_begun_again(
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
     assert [final.counts.verified for final in finals] == [20]
     assert len(await directory.served()) == 20
-    assert await engine.log.run(record.id) is None
-
-
-async def test_a_call_that_looks_users_up_too_long_leaves_them_to_the_message(
-    engine: Engine, directory: Directory
-) -> None:
-    """By then the message may have brought another worker."""
-    engine.clock = clock = JumpingClock()
-
-    def jump() -> None:
-        engine.graph.before_read = None
-        clock.jump(seconds=31)
-
-    engine.graph.before_read = jump
-    record = await submitter(engine).submit(submission(), within=timedelta(seconds=90))
-    assert record.status is RequestStatus.ACCEPTED
-    assert await directory.served() == []
-    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
 
 
 async def test_the_last_word_is_not_taken_back(engine: Engine) -> None:

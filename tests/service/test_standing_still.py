@@ -1,0 +1,112 @@
+"""A worker that stood still, its host frozen or its storage slow, and goes on when others have done its work."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from engine import Engine, counted, stored_run
+from steps import JumpingClock, submission, submitter
+
+from revoke_core.domain.results import RequestStatus, UserStatus
+from revoke_core.service.sweeping import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from listing import Directory
+
+    from revoke_core.adapters.storage import Storage
+    from revoke_core.domain.request import RevocationRequest
+    from revoke_core.domain.results import RequestRecord
+    from revoke_core.ports import Run
+
+
+@pytest.fixture
+async def still(storage: Storage, directory: Directory) -> AsyncIterator[tuple[Engine, JumpingClock]]:
+    """A worker's parts, and the clock that jumps when it goes on."""
+    clock = JumpingClock()
+    made = Engine(storage=storage, root=directory.root, clock=clock)
+    yield made, clock
+    await made.close()
+
+
+async def test_a_call_that_stood_still_before_it_began_begins_no_ended_request(
+    engine: Engine, directory: Directory
+) -> None:
+    """The message has brought another worker meanwhile: nobody is sent again, and the rows stay as they ended."""
+    finals: list[RequestRecord] = []
+
+    async def overtake(run: Run) -> None:
+        engine.log.before_save = None
+        finals.append(await engine.resume(run.request_id))
+
+    engine.log.before_save = overtake
+    record = await submitter(engine).submit(submission(), within=timedelta(seconds=90))
+    assert [final.status for final in (*finals, record)] == [RequestStatus.SUCCEEDED] * 2
+    assert len(await directory.served()) == 20
+    rows = await engine.log.all_rows(record.id)
+    assert {row.status for row in rows} == {UserStatus.VERIFIED}
+    assert record.counts == counted(rows)
+
+
+async def test_a_second_call_under_the_same_key_begins_no_ended_request(engine: Engine, directory: Directory) -> None:
+    """It saw the key taken and no request yet, and comes to its own first write when the other call is done."""
+    calls = submitter(engine)
+    wanted = replace(submission(), idempotency_key=secrets.token_hex(8))
+    seconds: list[asyncio.Task[RequestRecord]] = []
+    second_is_there, first_is_done = asyncio.Event(), asyncio.Event()
+    mark = engine.ledger.open
+
+    async def in_turn(request_id: str) -> None:
+        if not seconds:
+            seconds.append(asyncio.create_task(calls.submit(wanted, within=timedelta(seconds=90))))
+            await second_is_there.wait()
+        else:
+            second_is_there.set()
+            await first_is_done.wait()
+        await mark(request_id)
+
+    engine.ledger.open = in_turn  # type: ignore[method-assign] -- the real one, one after the other
+    first = await calls.submit(wanted, within=timedelta(seconds=90))
+    first_is_done.set()
+    second = await seconds[0]
+    assert (first.id, first.status) == (second.id, second.status)
+    assert first.status is RequestStatus.SUCCEEDED
+    assert len(await directory.served()) == 20
+    assert first.counts == counted(await engine.log.all_rows(first.id))
+
+
+async def test_a_call_whose_message_and_mark_are_gone_is_not_left_to_them(
+    still: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """Before the request's row was there, both were taken for a dead call's; the request is durable all the same."""
+    engine, clock = still
+    sweeper = Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=clock)
+    create = engine.log.create
+
+    async def late(record: RequestRecord, request: RevocationRequest | None) -> None:
+        clock.jump(minutes=11)
+        assert await engine.worker().resume(record.id, until=clock.now(), patience=timedelta(0)) is None
+        await sweeper.sweep()
+        await create(record, request)
+
+    engine.log.create = late  # type: ignore[method-assign] -- the real one, eleven minutes later
+    put, sent = engine.queue.put, list[timedelta]()
+
+    async def noted(request_id: str, *, delay: timedelta = timedelta(0)) -> str:
+        sent.append(delay)
+        return await put(request_id, delay=delay)
+
+    engine.queue.put = noted  # type: ignore[method-assign] -- the real one, noted
+    calls = submitter(engine)
+    record = await calls.submit(submission(), within=timedelta(seconds=90))
+    await asyncio.gather(*calls._working)
+    assert sent[-1] < timedelta(seconds=1)
+    assert (await stored_run(engine.log, record.id)).lease_until is None
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    assert len(await directory.served()) == 20
