@@ -69,15 +69,16 @@ class Revoker:
         """
         flight = Flight(positions=tuple(row.position for row in rows), sent_at=self._graph.time())
         await hand.take_off(flight)
-        # Storage took a moment to take the mark: what was allowed before may not be now.
-        if hand.run.cancel_requested or (await self._gates.closed_until("write") and not is_probe):
-            await self._recall(hand, backlog, flight, rows)
-            return Sent(is_clean=False)
         try:
             token = await self._graph.token()
         except TokenUnavailable:
             await self._recall(hand, backlog, flight, rows)
             await hand.note(**await pauses.obstacle("write", problems.NO_TOKEN, None))
+            return Sent(is_clean=False)
+        closed = not is_probe and await self._gates.closed_until("write")
+        # All that took a moment, and a host may stand still at any of it: what was allowed before may not be now.
+        if hand.run.cancel_requested or closed or not hand.is_sure:
+            await self._recall(hand, backlog, flight, rows)
             return Sent(is_clean=False)
         left_at = self._clock.now()
         answers = await self._graph.revoke([target(row) for row in rows])

@@ -109,6 +109,12 @@ class RunInHand:
         """Whether something was said from outside that no decision has taken in yet; any commit may bring it."""
         return self.run.said != self._listened_to
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody else can have taken over yet, nor will in the next seconds."""
+        until = self.run.lease_until
+        return until is not None and until - self._clock.now() > LEASE / 3
+
     async def renew(self) -> None:
         """Keep the lease while nothing else is written; done in its second half only."""
         until = self.run.lease_until

@@ -279,3 +279,17 @@ async def test_a_commit_goes_on_when_somebody_who_waits_for_it_is_broken_off(
     await hand.write(failures=1)
     stored = await stored_run(log, hand.run.request_id)
     assert (stored.failures, stored.flights) == (1, (flight(1),))
+
+
+async def test_a_worker_is_sure_of_its_lease_while_it_is_written_and_lasts(
+    log: WatchedLog, clock: HandSetClock
+) -> None:
+    """No call leaves when somebody else may be at work."""
+    hand = fresh_hand(log, clock)
+    assert not hand.is_sure
+    await hand.write()
+    assert hand.is_sure
+    clock.moment += LEASE * 0.7
+    assert not hand.is_sure
+    await hand.write()
+    assert hand.is_sure

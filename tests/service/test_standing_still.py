@@ -10,20 +10,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import Engine, counted, stored_run
-from steps import JumpingClock, submission, submitter
+from steps import NAMES, JumpingClock, ago, begun, person, submission, submitter
 
+from local.simulator.directory import object_id
+from revoke_core.adapters.pace import BUDGET
+from revoke_core.adapters.pace_board import PARTITION
+from revoke_core.adapters.storage import STATE_TABLE
 from revoke_core.domain.results import RequestStatus, UserStatus
 from revoke_core.service.sweeping import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
     from listing import Directory
 
     from revoke_core.adapters.storage import Storage
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.results import RequestRecord
-    from revoke_core.ports import Run
+    from revoke_core.ports import GateKind, Run
 
 
 @pytest.fixture
@@ -33,6 +38,8 @@ async def still(storage: Storage, directory: Directory) -> AsyncIterator[tuple[E
     made = Engine(storage=storage, root=directory.root, clock=clock)
     yield made, clock
     await made.close()
+    # Written by a clock that is far ahead of all others now.
+    await storage.table(STATE_TABLE).delete_entity(PARTITION, BUDGET)
 
 
 async def test_a_call_that_stood_still_before_it_began_begins_no_ended_request(
@@ -110,3 +117,52 @@ async def test_a_call_whose_message_and_mark_are_gone_is_not_left_to_them(
     assert (await stored_run(engine.log, record.id)).lease_until is None
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
     assert len(await directory.served()) == 20
+
+
+async def test_a_call_that_was_announced_long_ago_does_not_leave(
+    still: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """Another worker has taken over meanwhile, read its users, and sent them itself."""
+    engine, clock = still
+    record, _ = await begun(engine, [person(1), person(2)])
+    finals: list[RequestRecord] = []
+    closed_until = engine.gates.closed_until
+
+    async def frozen(kind: GateKind) -> datetime | None:
+        run = await stored_run(engine.log, record.id)
+        if run.flights and not finals:
+            clock.jump(minutes=3)
+            # By Graph's clock, which has not jumped, too.
+            announced = tuple(replace(flight, sent_at=ago(minutes=3)) for flight in run.flights)
+            await engine.log.save(replace(run, flights=announced), [])
+            other = Engine(storage=engine.storage, root=engine.root, clock=clock)
+            finals.append(await other.resume(record.id))
+            await other.close()
+        return await closed_until(kind)
+
+    engine.gates.closed_until = frozen  # type: ignore[method-assign] -- the real one, three minutes later
+    final = await engine.resume(record.id)
+    assert [one.status for one in (*finals, final)] == [RequestStatus.SUCCEEDED] * 2
+    assert sorted(await directory.served()) == sorted(object_id(name) for name in NAMES[:2])
+
+
+async def test_a_call_that_was_announced_long_ago_is_announced_anew(
+    still: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """Where nobody has taken over: what is in doubt is read by when it was sent, so the mark has to be true."""
+    engine, clock = still
+    record, _ = await begun(engine, [person(1)])
+    closed_until, froze = engine.gates.closed_until, []
+
+    async def frozen(kind: GateKind) -> datetime | None:
+        run = await stored_run(engine.log, record.id)
+        if run.flights and not froze:
+            clock.jump(minutes=3)
+            froze.append(run.flights)
+        return await closed_until(kind)
+
+    engine.gates.closed_until = frozen  # type: ignore[method-assign] -- the real one, three minutes later
+    await engine.resume(record.id, seconds=300)
+    marks = [flight.positions for saved in engine.log.saves for flight in saved.run.flights]
+    assert marks == [(1,), (1,)]
+    assert await directory.served() == [object_id(NAMES[0])]
