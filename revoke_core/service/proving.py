@@ -37,13 +37,15 @@ class Prover:
 
     async def prove(self, hand: RunInHand, backlog: Backlog, pauses: Pauses, rows: Sequence[UserRow]) -> None:
         """Read the users as they stand now (at most 20) and enter what that tells."""
+        asked_at = self._graph.time()
         answers = await self._graph.read_users([target(row) for row in rows])
         verdicts = [of_read(answer) for answer in answers]
         changes = await pauses.after("read", verdicts)
         if any(verdict.effect is Effect.FINAL and verdict.problem is None for verdict in verdicts):
             await self._give_up(hand, backlog)
             return
-        now = self._graph.time()
+        # A worker may stand still over an answer; and only an answer shows that this host's clock was ahead of Graph's.
+        now = min(asked_at, self._graph.time())
         changed: list[tuple[UserRow, UserRow]] = []
         for row, answer, verdict in zip(rows, answers, verdicts, strict=True):
             if not backlog.is_waiting(row):

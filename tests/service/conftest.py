@@ -8,10 +8,13 @@ import pytest
 from aiohttp import ClientSession
 from engine import Engine, HandSetClock, WatchedLog
 from listing import Directory
+from steps import JumpingClock
 
 from local.simulator.server import running
 from local.simulator.tenant import Tenant
-from revoke_core.adapters.storage import Storage
+from revoke_core.adapters.pace import BUDGET
+from revoke_core.adapters.pace_board import PARTITION
+from revoke_core.adapters.storage import STATE_TABLE, Storage
 from revoke_core.settings import read_settings
 
 if TYPE_CHECKING:
@@ -57,3 +60,14 @@ async def engine(storage: Storage, directory: Directory) -> AsyncIterator[Engine
     made = Engine(storage=storage, root=directory.root)
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def still(storage: Storage, directory: Directory) -> AsyncIterator[tuple[Engine, JumpingClock]]:
+    """A worker's parts on a host of their own, and its clock, which may jump or be wrong."""
+    clock = JumpingClock()
+    made = Engine(storage=storage, root=directory.root, clock=clock)
+    yield made, clock
+    await made.close()
+    # Written by a clock that is far from all others now.
+    await storage.table(STATE_TABLE).delete_entity(PARTITION, BUDGET)

@@ -8,38 +8,25 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import pytest
 from engine import Engine, counted, stored_run
-from steps import NAMES, JumpingClock, ago, begun, person, submission, submitter
+from steps import NAMES, ago, begun, person, submission, submitter
 
 from local.simulator.directory import object_id
-from revoke_core.adapters.pace import BUDGET
-from revoke_core.adapters.pace_board import PARTITION
-from revoke_core.adapters.storage import STATE_TABLE
 from revoke_core.domain.results import RequestStatus, UserStatus
 from revoke_core.service.sweeping import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Sequence
     from datetime import datetime
 
     from listing import Directory
+    from steps import JumpingClock
 
-    from revoke_core.adapters.storage import Storage
+    from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.results import RequestRecord
+    from revoke_core.domain.verdicts import Answer
     from revoke_core.ports import GateKind, Run
-
-
-@pytest.fixture
-async def still(storage: Storage, directory: Directory) -> AsyncIterator[tuple[Engine, JumpingClock]]:
-    """A worker's parts, and the clock that jumps when it goes on."""
-    clock = JumpingClock()
-    made = Engine(storage=storage, root=directory.root, clock=clock)
-    yield made, clock
-    await made.close()
-    # Written by a clock that is far ahead of all others now.
-    await storage.table(STATE_TABLE).delete_entity(PARTITION, BUDGET)
 
 
 async def test_a_call_that_stood_still_before_it_began_begins_no_ended_request(
@@ -166,3 +153,25 @@ async def test_a_call_that_was_announced_long_ago_is_announced_anew(
     marks = [flight.positions for saved in engine.log.saves for flight in saved.run.flights]
     assert marks == [(1,), (1,)]
     assert await directory.served() == [object_id(NAMES[0])]
+
+
+async def test_a_read_counts_for_the_moment_it_was_asked(
+    still: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """A worker that stood still over the answer has not read the user when the last read was due."""
+    engine, clock = still
+    record, _ = await begun(engine, [person(1, sent_at=ago(seconds=40), attempts=1)])
+    read_users = engine.graph.read_users
+
+    async def late(users: Sequence[UserRef]) -> list[Answer]:
+        answers = await read_users(users)
+        if not clock.ahead:
+            # The call that is in doubt gets through at last.
+            await directory.move_cut_off(NAMES[0])
+            clock.jump(seconds=100)
+        return answers
+
+    engine.graph.read_users = late  # type: ignore[method-assign] -- the real one, a hundred seconds later
+    final = await engine.resume(record.id, seconds=300)
+    assert await directory.served() == []
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 1)
