@@ -33,8 +33,8 @@ _LARGEST_ANSWER: Final = 32 * 1024 * 1024
 # What a URL may be made of; far below the length at which the HTTP library gives up.
 _LINK: Final = re.compile(r"[!-~]{1,30000}")
 _UNAUTHORIZED: Final = 401
-# Date headers have whole seconds, so a smaller difference says nothing.
-_NOTICED_OFFSET: Final = timedelta(seconds=2)
+# Date headers have whole seconds.
+_DATE_STEP: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +132,10 @@ class GraphWire:
     def _reply(self, response: Any, asked_at: datetime) -> Reply:
         headers = {name.lower(): value for name, value in response.headers.items()}
         if date := http_date(headers.get("date")):
-            now = self._clock.now()
-            offset = date + timedelta(milliseconds=500) - (asked_at + (now - asked_at) / 2)
-            self._offset = offset if abs(offset) > _NOTICED_OFFSET else timedelta(0)
+            # Written at some moment between asking and now. Whatever is known of the clocks holds as long as it can be
+            # true: an answer that was slow, or was looked at late, says little about them.
+            least, most = date - self._clock.now(), date + _DATE_STEP - asked_at
+            self._offset = min(max(self._offset, least), most)
         body = response.content if len(response.content) <= _LARGEST_ANSWER else b""
         return Reply(delivery=Delivery.ANSWERED, status=response.status_code, headers=headers, body=body)
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from steps import ago, begun, person
+import pytest
+from steps import NAMES, ago, begun, person
+
+from local.simulator.directory import object_id
+from revoke_core.domain.identifiers import UserRef
+from revoke_core.domain.results import RequestStatus
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from azure.core.credentials import AccessToken
     from engine import Engine
     from listing import Directory
     from steps import JumpingClock
+
+    from revoke_core.adapters.graph_wire import Reply
 
 
 async def test_a_host_whose_clock_is_ahead_takes_no_read_for_the_last(
@@ -23,3 +34,33 @@ async def test_a_host_whose_clock_is_ahead_takes_no_read_for_the_last(
     (row,) = await engine.log.all_rows(record.id)
     assert row.sent_at
     assert await directory.served() == []
+
+
+@pytest.mark.parametrize("late", ["asking", "answering"])
+async def test_a_slow_answer_is_not_taken_for_a_wrong_clock(
+    still: tuple[Engine, JumpingClock], directory: Directory, late: str
+) -> None:
+    """Else the next users would seem to be sent later than they were revoked, or long before."""
+    engine, clock = still
+    record, _ = await begun(engine, [person(1)])
+    get_token, reply = engine.identity.get_token, engine.wire._reply
+
+    async def asking(*scopes: str, **options: Any) -> AccessToken:
+        clock.jump(seconds=20)
+        return await get_token(*scopes, **options)
+
+    def answering(response: Any, asked_at: datetime) -> Reply:
+        clock.jump(seconds=20)
+        return reply(response, asked_at)
+
+    if late == "asking":
+        clock.jump(seconds=-20)
+        engine.identity.get_token = asking  # type: ignore[method-assign] -- the real one, twenty seconds later
+    else:
+        engine.wire._reply = answering  # type: ignore[method-assign] -- as above
+    await engine.graph.read_users([UserRef(given="", text=object_id(NAMES[1]), is_id=True)])
+    assert abs(engine.graph.time() - clock.now()) < timedelta(seconds=2)
+    clock.ahead = timedelta(0)
+    engine.identity.get_token, engine.wire._reply = get_token, reply  # type: ignore[method-assign] -- as they were
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    assert await directory.served() == [object_id(NAMES[0])]
