@@ -83,7 +83,9 @@ class Revoker:
         left_at = self._clock.now()
         answers = await self._graph.revoke([target(row) for row in rows])
         verdicts = await self._verdicts(answers, token)
-        sent = [replace(row, sent_at=flight.sent_at, attempts=row.attempts + 1) for row in rows]
+        # The answer may be the first to tell this host Graph's time.
+        sent_at = left_at + (self._graph.time() - self._clock.now())
+        sent = [replace(row, sent_at=sent_at, attempts=row.attempts + 1) for row in rows]
         results = [
             _result(row, answer, verdict, readable=token.may(READ_USERS))
             for row, answer, verdict in zip(sent, answers, verdicts, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,11 +10,9 @@ from steps import NAMES, ago, begun, person
 
 from local.simulator.directory import object_id
 from revoke_core.domain.identifiers import UserRef
-from revoke_core.domain.results import RequestStatus
+from revoke_core.domain.results import RequestStatus, UserStatus
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from azure.core.credentials import AccessToken
     from engine import Engine
     from listing import Directory
@@ -34,6 +32,22 @@ async def test_a_host_whose_clock_is_ahead_takes_no_read_for_the_last(
     (row,) = await engine.log.all_rows(record.id)
     assert row.sent_at
     assert await directory.served() == []
+
+
+@pytest.mark.parametrize("seconds", [180, -180])
+async def test_the_first_call_of_a_host_whose_clock_is_wrong_is_proven(
+    still: tuple[Engine, JumpingClock], directory: Directory, seconds: int
+) -> None:
+    """Its own answer is the first to tell Graph's time: by that it was sent, and the proof is held against it."""
+    engine, clock = still
+    record, _ = await begun(engine, [person(1)])
+    clock.jump(seconds=seconds)
+    final = await engine.resume(record.id)
+    (row,) = await engine.log.all_rows(record.id)
+    assert (final.status, row.status) == (RequestStatus.SUCCEEDED, UserStatus.VERIFIED)
+    assert row.sent_at
+    assert abs(row.sent_at - datetime.now(UTC)) < timedelta(seconds=15)
+    assert len(await directory.served()) == 1
 
 
 @pytest.mark.parametrize("late", ["asking", "answering"])
