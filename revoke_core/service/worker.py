@@ -12,7 +12,7 @@ from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.errors import LeaseLost
 from revoke_core.domain.results import Counts, Problem, RequestRecord, RequestStatus, final_word
-from revoke_core.domain.schedules import LEASE
+from revoke_core.domain.schedules import CLOCK_SKEW, LEASE
 from revoke_core.ports import Run
 from revoke_core.service.backlog import Backlog
 from revoke_core.service.plan_pages import PagedPlanning
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from revoke_core.service.revoking import Revoker
     from revoke_core.service.sources import Sources
 
-_EARLY: Final = timedelta(seconds=1)
+_MARGIN: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,10 @@ class Worker:
         run = await self._log.run(request_id)
         now = self._clock.now()
         if run and run.lease_until and run.lease_until > now:
-            await self._queue.put(request_id, delay=run.lease_until - now + _EARLY)
+            await self._queue.put(request_id, delay=run.lease_until - now + _MARGIN)
             return record
-        if run and run.next_at and run.next_at - now > _EARLY:
+        # Within what clocks may differ the message is on time: the worker waits that long for what is due.
+        if run and run.next_at and run.next_at - now > CLOCK_SKEW:
             return record
         request = await self._log.inputs(request_id)
         if request is None:
@@ -99,7 +100,7 @@ class Worker:
             taken = await self._taken(run) if run else await self._begun(record)
             if run is None or run.lease_until:
                 # Nobody watches over this worker yet: this message finds its lease held again and again, or run out.
-                await self._queue.put(request_id, delay=LEASE + _EARLY)
+                await self._queue.put(request_id, delay=LEASE + _MARGIN)
             if record.status is not RequestStatus.RUNNING:
                 record = replace(record, status=RequestStatus.RUNNING)
                 await self._log.update(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -78,3 +79,12 @@ async def test_a_slow_answer_is_not_taken_for_a_wrong_clock(
     engine.identity.get_token, engine.wire._reply = get_token, reply  # type: ignore[method-assign] -- as they were
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
     assert await directory.served() == [object_id(NAMES[0])]
+
+
+async def test_a_message_is_on_time_on_a_host_whose_clock_is_behind(still: tuple[Engine, JumpingClock]) -> None:
+    """Nobody sends another one: without it the request would stand still until the timer finds it."""
+    engine, clock = still
+    record, run = await begun(engine, [person(1)])
+    await engine.log.save(replace(run, next_at=datetime.now(UTC)), [])
+    clock.jump(seconds=-4)
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
