@@ -151,7 +151,7 @@ class Sender:
             taken, self.pace = self.pace.take(wanted, moment, small=False)
             if taken == 0:
                 return 0
-            self.block = Block.of(taken, self.pace)
+            self.block = Block.of(taken, self.pace, moment)
         given, self.block = self.block.spend(wanted, moment, small=False)
         return given
 

@@ -177,8 +177,9 @@ class StoredBudget:
             taken = await self._board.change(BUDGET, less)
         if taken:
             self._clean -= clean
-            self._block = Block.of(granted, left).more(self._in_hand().tokens)
-            self._touched_at = self._clock.now()
+            now = self._clock.now()
+            self._block = Block.of(granted, left, now).more(self._in_hand().tokens)
+            self._touched_at = now
 
     def _spend(self, wanted: int, *, small: bool) -> int:
         now = self._clock.now()

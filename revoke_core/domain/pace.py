@@ -126,6 +126,9 @@ class Pace:
         """When ``take`` will give something worth the write."""
         needed = min(wanted, self.block) if small else self.reserve + self.block
         missing = max(0.0, needed - self.tokens)
+        if not missing:
+            # Besides a gate, only another host's clock may put ``at`` ahead: what it left there can be had now.
+            return self.quiet_until
         return self.at + timedelta(milliseconds=math.ceil(1000 * missing / self.rate))
 
     def seconds_for(self, tokens: int) -> float:
@@ -170,10 +173,10 @@ class Block:
     seconds_per_token: float = 0.0
 
     @classmethod
-    def of(cls, tokens: int, left: Pace) -> Block:
-        """Tokens just taken, which left the bucket like this."""
+    def of(cls, tokens: int, left: Pace, now: datetime) -> Block:
+        """Tokens taken now, which left the bucket like this."""
         low = left.tokens - left.reserve < left.block
-        return cls(tokens=tokens, free_at=left.at, seconds_per_token=1 / left.rate if low else 0.0)
+        return cls(tokens=tokens, free_at=now, seconds_per_token=1 / left.rate if low else 0.0)
 
     def more(self, tokens: int) -> Block:
         """With tokens of calls that never left."""

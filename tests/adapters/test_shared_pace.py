@@ -65,9 +65,9 @@ class Site:
         self.clock = MovableClock()
         self.instances: list[Instance] = []
 
-    def instance(self, quota: int = QUOTA) -> Instance:
-        """One more."""
-        self.instances.append(Instance(self.connection, self.clock, quota))
+    def instance(self, quota: int = QUOTA, *, clock: MovableClock | None = None) -> Instance:
+        """One more, on the site's clock unless it has its own."""
+        self.instances.append(Instance(self.connection, clock or self.clock, quota))
         return self.instances[-1]
 
 
@@ -299,6 +299,18 @@ async def test_a_block_is_forgotten_after_ten_idle_seconds(site: Site, requests:
     site.clock.skip(11)
     assert await here.budget.take(1, small=True) == 1
     assert requests.count >= 1
+
+
+async def test_a_host_whose_clock_is_behind_has_its_share_at_once(site: Site) -> None:
+    """It does not wait until its own clock has come to where another's was when that one took a block."""
+    clock = MovableClock()
+    clock.skip(5)
+    await site.instance(clock=clock).budget.take(20, small=False)
+    here = site.instance()
+    await here.gates.closed_until("write")
+    for small in (True, False):
+        assert here.budget.next_at(20, small=small) <= site.clock.now()
+        assert await here.budget.take(20, small=small) == 20
 
 
 async def test_a_block_that_dies_with_its_host_is_refilled(site: Site) -> None:

@@ -142,7 +142,7 @@ def test_an_estimate_counts_the_burst_and_then_the_rate() -> None:
 
 def test_a_block_of_a_low_bucket_is_spent_at_the_buckets_rate() -> None:
     """One batch on its way when a refusal comes, not a whole block; a small request need not wait for its turn."""
-    block = Block.of(60, replace(LOW, tokens=100.0))
+    block = Block.of(60, replace(LOW, tokens=100.0), NOW)
     given, block = block.spend(20, NOW, small=False)
     assert given == 20
     assert block.spend(20, at(0.9), small=False)[0] == 0
@@ -152,7 +152,7 @@ def test_a_block_of_a_low_bucket_is_spent_at_the_buckets_rate() -> None:
 
 def test_a_block_of_a_full_bucket_is_a_burst() -> None:
     """As long as the bucket holds more, calls leave as fast as Graph answers."""
-    _, block = Block.of(60, Pace.start(QUOTA, NOW)).spend(20, NOW, small=False)
+    _, block = Block.of(60, Pace.start(QUOTA, NOW), NOW).spend(20, NOW, small=False)
     assert block.spend(60, NOW, small=False)[0] == 40
 
 
