@@ -169,7 +169,7 @@ class PagedPlanning:
         }
         if ending and ending.problem is problems.CANCELLED:
             changes["cancelled"] = self._hand.run.cancelled + len(rows)
-        await self._hand.add_page(rows, **changes, **self._pauses.cleared())
+        await self._hand.add_page(rows, **changes, **self._pauses.cleared("read"))
         # Only now: until its last write is entered, nobody may take a page's users from the table.
         self._excluded += excluded
         self._checkpoint, self.positions = page.checkpoint, positions

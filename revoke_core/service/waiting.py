@@ -38,7 +38,10 @@ class Pauses:
         self._clock = clock
         self._failures = run.failures
         self._cause = run.cause
+        # What the cause stands in the way of; unknown while it is another worker's.
+        self._hindered: GateKind | None = None
         self._until: dict[GateKind, datetime] = {}
+        self._counted_until: dict[GateKind, datetime] = {}
 
     async def open_from(self, kind: GateKind) -> datetime | None:
         """When calls of a kind may leave, or ``None`` for now."""
@@ -55,26 +58,33 @@ class Pauses:
         """Set the waits that the verdicts ask for; returns what changes in the run."""
         waits = [verdict for verdict in verdicts if verdict.effect in (Effect.AGAIN, Effect.DOUBT)]
         if not waits:
-            return self.cleared()
+            return self.cleared(kind)
         pause = max((verdict.pause for verdict in waits if verdict.pause), default=None)
         again = next((verdict for verdict in waits if verdict.effect is Effect.AGAIN), waits[0])
         return await self.obstacle(kind, again.problem or problems.GRAPH_UNAVAILABLE, pause)
 
     async def obstacle(self, kind: GateKind, problem: Problem, pause: timedelta | None) -> dict[str, Any]:
-        """Something stands in the way of the whole request."""
-        self._failures += 1
-        self._cause = problem.code
-        if pause and pause >= _SHORTEST:
-            await self._gates.close_for(kind, pause)
-        else:
-            self._until[kind] = self._clock.now() + growing_pause(self._failures)
+        """Something stands in the way of the whole request.
+
+        What fails before the pause for it is over was on its way already, and tells nothing new.
+        """
+        now = self._clock.now()
+        asked = pause if pause and pause >= _SHORTEST else None
+        if now >= self._counted_until.get(kind, now):
+            self._failures += 1
+            self._counted_until[kind] = now + (asked or growing_pause(self._failures))
+        self._cause, self._hindered = problem.code, kind
+        if asked:
+            await self._gates.close_for(kind, asked)
+        elif now >= self._until.get(kind, now):
+            self._until[kind] = now + growing_pause(self._failures)
         return {"failures": self._failures, "cause": problem.code}
 
-    def cleared(self) -> dict[str, Any]:
-        """Nothing stands in the way any more; returns what changes in the run."""
-        if not self._failures and not self._cause:
+    def cleared(self, kind: GateKind) -> dict[str, Any]:
+        """Something of a kind got through, so nothing stands in its way any more; returns what changes in the run."""
+        if self._hindered not in (None, kind) or not (self._failures or self._cause):
             return {}
-        self._failures, self._cause = 0, None
+        self._failures, self._cause, self._hindered = 0, None, None
         return {"failures": 0, "cause": None}
 
     def held_back(self, problem: Problem) -> dict[str, Any]:
