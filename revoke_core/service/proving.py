@@ -69,10 +69,11 @@ class Prover:
         blind = [(row, _blind(row)) for row in backlog.give_up_reading()]
         for _, row in blind:
             backlog.landed(row, proving=False)
+        # From here on they may be sent again: the mark of that has to come after this.
+        for chunk in batched(blind, ROWS_PER_COMMIT, strict=False):
+            await hand.note(chunk)
         warnings = (*hand.run.warnings, UNPROVEN_BY_PERMISSION)
         await hand.write(proving=False, warnings=tuple(dict.fromkeys(warnings)))
-        for chunk in batched(blind, ROWS_PER_COMMIT, strict=False):
-            await hand.write(chunk)
 
 
 def _judged(row: UserRow, answer: Answer, *, last: bool, proving: bool) -> UserRow:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine import counted, new_record
-from steps import NAMES, person
+from steps import NAMES, ago, begun, person
 
 from local.simulator.directory import object_id
 from revoke_core.domain.identifiers import UserRef
@@ -64,3 +64,14 @@ async def test_why_nothing_is_proven_stays_as_it_was(engine: Engine, directory: 
     final = await engine.resume(record.id)
     assert (final.status, final.counts.revoked) == (RequestStatus.SUCCEEDED, 2)
     assert final.warnings == ((UNPROVEN_BY_CHOICE,) if readable else (UNPROVEN_BY_PERMISSION,))
+
+
+async def test_who_is_sent_again_unread_has_it_written_down_before(engine: Engine, directory: Directory) -> None:
+    """Where reading is not permitted it is done once: a crash just then must not give anybody a third call."""
+    await directory.configure(grantedRoles=["User.RevokeSessions.All"])
+    record, _ = await begun(engine, [person(1, sent_at=ago(minutes=5), attempts=1)])
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts.revoked) == (RequestStatus.SUCCEEDED, 1)
+    assert await directory.served() == [object_id(NAMES[0])]
+    told = next(saved for saved in engine.log.saves if not saved.run.proving)
+    assert [(row.position, row.blind_repeats) for row in told.rows] == [(1, 1)]
