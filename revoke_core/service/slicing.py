@@ -170,14 +170,19 @@ class Slice:
             moments.append(await self._sending.start())
         if not (ending and ending.too_old):
             moments.append(await self._proofs.start())
+            # A gate may be closed for longer than the request has.
+            moments = [min(moment, self._too_old_from) for moment in moments if moment]
         return min((moment for moment in moments if moment), default=None)
+
+    @property
+    def _too_old_from(self) -> datetime:
+        return (self._hand.run.confirmed_at or self._record.requested_at) + LIFETIME
 
     def _ending(self) -> Ending | None:
         """The last word for all who are still open, if there is one: refused, cancelled, stopped, too old."""
         run = self._hand.run
         now = self._clock.now()
-        is_old = now >= (run.confirmed_at or self._record.requested_at) + LIFETIME
-        last = TRANSIENT.get(run.cause or "", problems.EXPIRED) if is_old else None
+        last = TRANSIENT.get(run.cause or "", problems.EXPIRED) if now >= self._too_old_from else None
         if run.refusal:
             return Ending(status=UserStatus.FAILED, problem=run.refusal, unsettled=last)
         if run.cancel_requested:

@@ -138,6 +138,19 @@ async def test_a_request_ends_after_a_day_although_nobody_can_be_read(
     assert final.counts == counted(after)
 
 
+async def test_no_gate_keeps_a_request_longer_than_a_day(engine: Engine) -> None:
+    """Whatever pause Graph asks for, the worker comes back when time is up."""
+    record, _ = await begun(engine, [person(1, status=UserStatus.REVOKED, sent_at=ago(seconds=5))], age=LIFETIME / 2)
+    await engine.gates.close_for("read", timedelta(days=8))
+    try:
+        await engine.resume(record.id)
+    finally:
+        await engine.gates.reopen("read")
+    run = await stored_run(engine.log, record.id)
+    assert run.next_at
+    assert run.next_at <= record.requested_at + LIFETIME + timedelta(seconds=1)
+
+
 async def test_who_was_revoked_without_proof_stays_so_when_time_runs_out(engine: Engine) -> None:
     """Where nothing is read back, revoked is the last word already."""
     rows = [person(1, status=UserStatus.REVOKED, sent_at=ago(minutes=5)), person(2)]
