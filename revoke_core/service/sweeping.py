@@ -34,7 +34,13 @@ class Sweeper:
         """Returns how many requests were driven again."""
         driven = 0
         for request_id, driven_at in await self._ledger.open_requests():
-            if await self._is_stranded(request_id) and self._may_drive(request_id, driven_at):
+            try:
+                is_stranded = await self._is_stranded(request_id)
+            except (KeyError, TypeError, ValueError) as problem:
+                # Its row is damaged, or of a later version of the app: no reason to forget all that come after it.
+                logs.failure("request_unreadable", problem, requestId=request_id)
+                continue
+            if is_stranded and self._may_drive(request_id, driven_at):
                 await self._ledger.driven(request_id)
                 await self._queue.put(request_id)
                 logs.event("request_driven_again", requestId=request_id)

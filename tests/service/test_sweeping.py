@@ -1,0 +1,52 @@
+"""The timer drives again what has neither lease nor message."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from engine import new_record
+from steps import NAMES
+
+from revoke_core.adapters.rows import request_partition
+from revoke_core.adapters.storage import REQUESTS_TABLE
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.service.sweeping import Sweeper
+
+if TYPE_CHECKING:
+    import pytest
+    from engine import Engine
+    from steps import JumpingClock
+
+
+async def stranded(engine: Engine) -> str:
+    """A request that was just accepted, and whose message is lost."""
+    record = new_record(engine.clock.now())
+    await engine.ledger.open(record.id)
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES[:1])))
+    return record.id
+
+
+async def test_a_request_that_cannot_be_read_keeps_no_other_from_being_driven(
+    still: tuple[Engine, JumpingClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row may be damaged, or written by a later version of the app."""
+    engine, clock = still
+    requests = [await stranded(engine) for _ in range(3)]
+    clock.jump(minutes=5)
+    # Marks are read in the order of their keys.
+    damaged = {"PartitionKey": request_partition(min(requests)), "RowKey": min(requests), "Status": "unheardOf"}
+    await engine.storage.table(REQUESTS_TABLE).update_entity(damaged)
+    sent: list[str] = []
+
+    async def noted(request_id: str, *, delay: timedelta = timedelta(0)) -> str:
+        assert not delay
+        sent.append(request_id)
+        return ""
+
+    monkeypatch.setattr(engine.queue, "put", noted)
+    await Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=engine.clock).sweep()
+    assert set(requests) - set(sent) == {min(requests)}
+    await engine.ledger.close(min(requests))
+    await engine.storage.table(REQUESTS_TABLE).delete_entity(damaged)
