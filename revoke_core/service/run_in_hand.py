@@ -19,6 +19,7 @@ from revoke_core.domain.schedules import LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from revoke_core.domain.results import UserRow
     from revoke_core.ports import Clock, Flight, Run, StatusLog
@@ -115,10 +116,14 @@ class RunInHand:
         until = self.run.lease_until
         return until is not None and until - self._clock.now() > LEASE / 3
 
+    @property
+    def renew_at(self) -> datetime:
+        """When the lease's second half begins."""
+        return (self.run.lease_until or self._clock.now() + LEASE) - LEASE / 2
+
     async def renew(self) -> None:
         """Keep the lease while nothing else is written; done in its second half only."""
-        until = self.run.lease_until
-        if until and until - self._clock.now() < LEASE / 2:
+        if self._clock.now() > self.renew_at:
             await self.write()
 
     async def _enter(

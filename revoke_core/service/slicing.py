@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain import problems
 from revoke_core.domain.results import RequestRecord, RequestStatus, UserStatus
-from revoke_core.domain.schedules import HELD_LIFETIME, LEASE, LIFETIME
+from revoke_core.domain.schedules import HELD_LIFETIME, LIFETIME
 from revoke_core.service.closing import close_open
 from revoke_core.service.plan_pages import Ending
 from revoke_core.service.proof_reads import ProofReads
@@ -147,10 +147,8 @@ class Slice:
 
     async def _wait(self, wake: datetime | None) -> None:
         """Until a task is done or something else is due; the lease is kept meanwhile."""
-        now = self._clock.now()
-        latest = min(wake or now + LEASE / 2, now + LEASE / 2)
-        timeout = max((latest - now).total_seconds(), 0.01)
-        await self._tasks.wait(timeout)
+        latest = min(wake, self._hand.renew_at) if wake else self._hand.renew_at
+        await self._tasks.wait(max((latest - self._clock.now()).total_seconds(), 0.01))
         await self._hand.renew()
 
     async def _start_what_is_due(self) -> datetime | None:

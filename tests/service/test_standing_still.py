@@ -6,19 +6,23 @@ import asyncio
 import secrets
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine import Engine, counted, stored_run
 from steps import NAMES, ago, begun, person, submission, submitter
 
 from local.simulator.directory import object_id
 from revoke_core.domain.results import RequestStatus, UserStatus
+from revoke_core.domain.schedules import LEASE
+from revoke_core.service.places import Place
 from revoke_core.service.sweeping import Sweeper
+from revoke_core.service.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    import pytest
     from listing import Directory
     from steps import JumpingClock
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.results import RequestRecord
     from revoke_core.domain.verdicts import Answer
     from revoke_core.ports import GateKind, Run
+    from revoke_core.service.sources import SourcePage
 
 
 async def test_a_call_that_stood_still_before_it_began_begins_no_ended_request(
@@ -175,3 +180,35 @@ async def test_a_read_counts_for_the_moment_it_was_asked(
     final = await engine.resume(record.id, seconds=300)
     assert await directory.served() == []
     assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 1)
+
+
+async def test_a_lease_is_renewed_long_before_it_ends_however_the_worker_is_woken(
+    still: tuple[Engine, JumpingClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page takes a minute, and a read in between writes nothing: storage may need its time for the renewal."""
+    engine, clock = still
+    record, run = await begun(engine, [person(1, sent_at=ago(seconds=10), attempts=1)], planned=False)
+    await engine.log.save(replace(run, checkpoint=Place(source="named", at=1).text), [])
+    page_is_read, left = asyncio.Event(), []
+    page = engine.sources.page
+
+    async def slow_page(*which: Any, most: int) -> SourcePage:
+        await page_is_read.wait()
+        return await page(*which, most=most)
+
+    async def hasten(tasks: Tasks, seconds: float) -> None:
+        done, _ = await asyncio.wait(tasks._running, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            clock.jump(seconds=seconds)
+
+    async def watch(changed: Run) -> None:
+        stored = await stored_run(engine.log, record.id)
+        if stored.owner == changed.owner and stored.lease_until:
+            left.append(stored.lease_until - clock.now())
+            page_is_read.set()
+
+    monkeypatch.setattr(engine.sources, "page", slow_page)
+    monkeypatch.setattr(Tasks, "wait", hasten)
+    engine.log.before_save = watch
+    await engine.resume(record.id, seconds=50)
+    assert left[0] > LEASE / 3
