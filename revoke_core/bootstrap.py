@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from revoke_core import logs
 from revoke_core.adapters.archive import TableArchive
 from revoke_core.adapters.clock import SystemClock
+from revoke_core.adapters.gated_graph import GatedGraph
 from revoke_core.adapters.graph import MicrosoftGraph
 from revoke_core.adapters.graph_wire import GraphWire
 from revoke_core.adapters.identity import GraphIdentity
@@ -81,7 +82,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     queue = StorageWorkQueue(storage=storage)
     identity = GraphIdentity(client_id=settings.client_id, resource=settings.graph_resource, clock=clock)
     wire = GraphWire(endpoint=settings.graph_endpoint, identity=identity, clock=clock)
-    graph = MicrosoftGraph(wire=wire, identity=identity)
+    graph = GatedGraph(graph=MicrosoftGraph(wire=wire, identity=identity), gates=gates)
     protected = ProtectedUsers(users=settings.protected_users, group=settings.protected_group, graph=graph, clock=clock)
     budget = StoredBudget(board=board, clock=clock, quota=settings.graph_writes_per_150s)
     sources = Sources(log=log, graph=graph)

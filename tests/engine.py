@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from revoke_core.adapters.clock import SystemClock
+from revoke_core.adapters.gated_graph import GatedGraph
 from revoke_core.adapters.graph import MicrosoftGraph
 from revoke_core.adapters.graph_wire import GraphWire
 from revoke_core.adapters.identity import GraphIdentity
@@ -182,13 +183,14 @@ class Engine:
         board = PaceBoard(storage=self.storage, clock=self.clock)
         self.gates = StoredGates(board=board, clock=self.clock)
         self.budget = StoredBudget(board=board, clock=self.clock, quota=3000)
-        protected = ProtectedUsers(users=(), group=None, graph=self.graph, clock=self.clock)
-        self.planner = Planner(graph=self.graph, gates=self.gates, protected=protected)
-        self.sources = Sources(log=self.log, graph=self.graph)
+        self.gated = GatedGraph(graph=self.graph, gates=self.gates)
+        protected = ProtectedUsers(users=(), group=None, graph=self.gated, clock=self.clock)
+        self.planner = Planner(graph=self.gated, gates=self.gates, protected=protected)
+        self.sources = Sources(log=self.log, graph=self.gated)
 
     def worker(self) -> Worker:
         """A worker with nothing in memory."""
-        revoker = Revoker(graph=self.graph, gates=self.gates, budget=self.budget, ledger=self.ledger, clock=self.clock)
+        revoker = Revoker(graph=self.gated, gates=self.gates, budget=self.budget, ledger=self.ledger, clock=self.clock)
         return Worker(
             log=self.log,
             index=self.index,
@@ -199,7 +201,7 @@ class Engine:
             sources=self.sources,
             planner=self.planner,
             revoker=revoker,
-            prover=Prover(graph=self.graph),
+            prover=Prover(graph=self.gated),
             clock=self.clock,
             limits=self.limits,
         )

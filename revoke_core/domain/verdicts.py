@@ -31,7 +31,8 @@ class Delivery(StrEnum):
 class Answer:
     """Graph's answer to one call or one item of a batch; ``body`` is its JSON object, or ``None``.
 
-    A call that was not sent for want of a token has the status 401 that Graph would have given it.
+    A call that was not sent has the status that Graph would have given it: 401 for want of a token, 429 while the gate
+    is closed.
     """
 
     delivery: Delivery
@@ -137,10 +138,10 @@ def _common(answer: Answer) -> Verdict:
     status = answer.status
     if status == _UNAUTHORIZED:
         return Verdict(Effect.AGAIN, problems.NO_TOKEN)
-    if answer.delivery is not Delivery.ANSWERED or status in _NOT_CARRIED_OUT or not 400 <= status < 500:  # noqa: PLR2004 -- HTTP's own range
-        return Verdict(Effect.AGAIN, problems.GRAPH_UNAVAILABLE, answer.retry_after)
     if status == _THROTTLED:
         return Verdict(Effect.AGAIN, problems.THROTTLED, answer.retry_after)
+    if answer.delivery is not Delivery.ANSWERED or status in _NOT_CARRIED_OUT or not 400 <= status < 500:  # noqa: PLR2004 -- HTTP's own range
+        return Verdict(Effect.AGAIN, problems.GRAPH_UNAVAILABLE, answer.retry_after)
     if status == _NOT_FOUND:
         return Verdict(Effect.FINAL, problems.USER_NOT_FOUND)
     if status == _BAD_REQUEST:

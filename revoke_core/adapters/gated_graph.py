@@ -1,0 +1,107 @@
+"""Microsoft Graph behind the read gate: whoever reads, nothing leaves before a ``Retry-After`` has passed.
+
+The use cases look at the gate to know when to go on. This is the guard for every single call: a page of users is looked
+up in many calls, and a filter is tried, and the protected group read, outside any request's own course.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from revoke_core.domain.verdicts import Answer, Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+    from datetime import datetime
+
+    from revoke_core.domain.identifiers import UserRef
+    from revoke_core.domain.permissions import TokenFacts
+    from revoke_core.ports import Gates, Graph
+
+_THROTTLED: Final = 429
+_SERVER_ERRORS: Final = range(500, 600)
+# What Graph would say if it were asked now.
+_NOT_NOW: Final = Answer(delivery=Delivery.NOT_SENT, status=_THROTTLED)
+
+
+class GatedGraph:
+    """The ``Graph`` port over another one; while the read gate is closed, reads are answered as throttled, unsent.
+
+    Revokes pass: those who send them look at their gate once the mark is written, and a probe has to get through.
+    """
+
+    def __init__(self, *, graph: Graph, gates: Gates) -> None:
+        self._graph = graph
+        self._gates = gates
+
+    async def token(self) -> TokenFacts:
+        """As the port."""
+        return await self._graph.token()
+
+    async def token_missed_roles(self) -> None:
+        """As the port."""
+        await self._graph.token_missed_roles()
+
+    async def read_users(self, users: Sequence[UserRef]) -> list[Answer]:
+        """As the port."""
+        if await self._gates.closed_until("read"):
+            return [_NOT_NOW] * len(users)
+        answers = await self._graph.read_users(users)
+        await self._obey(answers)
+        return answers
+
+    async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
+        """As the port."""
+        return await self._graph.revoke(users)
+
+    async def group_members(
+        self, group_id: str, *, transitive: bool = True, link: str | None = None
+    ) -> AsyncGenerator[Answer]:
+        """As the port; a gate that closes in the middle ends the pages with a throttled answer."""
+        async for answer in self._pages(self._graph.group_members(group_id, transitive=transitive, link=link)):
+            yield answer
+
+    async def users_matching(
+        self, text: str, *, link: str | None = None, advanced: bool = False
+    ) -> AsyncGenerator[Answer]:
+        """As the port; a gate that closes in the middle ends the pages with a throttled answer."""
+        async for answer in self._pages(self._graph.users_matching(text, link=link, advanced=advanced)):
+            yield answer
+
+    async def probe_filter(self, text: str, *, advanced: bool = False) -> Answer:
+        """As the port."""
+        if await self._gates.closed_until("read"):
+            return _NOT_NOW
+        answer = await self._graph.probe_filter(text, advanced=advanced)
+        await self._obey([answer])
+        return answer
+
+    def time(self) -> datetime:
+        """As the port."""
+        return self._graph.time()
+
+    async def _pages(self, pages: AsyncGenerator[Answer]) -> AsyncGenerator[Answer]:
+        try:
+            while True:
+                if await self._gates.closed_until("read"):
+                    yield _NOT_NOW
+                    return
+                answer = await anext(pages, None)
+                if answer is None:
+                    return
+                await self._obey([answer])
+                yield answer
+                if not answer.is_success:
+                    return
+        finally:
+            await pages.aclose()
+
+    async def _obey(self, answers: Sequence[Answer]) -> None:
+        """Close the gate before anybody else gets to send: a caller may have more on its way than this call."""
+        pauses = [
+            answer.retry_after
+            for answer in answers
+            if answer.retry_after and (answer.status == _THROTTLED or answer.status in _SERVER_ERRORS)
+        ]
+        if pauses:
+            await self._gates.close_for("read", max(pauses))

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from revoke_core.domain import problems
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.service.protection import ProtectedListUnreadable, ProtectedUsers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from engine import Engine
+    from listing import Directory
+
+
+@pytest.fixture
+async def throttled(engine: Engine, directory: Directory) -> AsyncIterator[Engine]:
+    """Graph asks every reader to wait for a minute; the gate is open again for whoever tests next."""
+    await directory.post("throttle", {"seconds": 60, "kind": "read"})
+    yield engine
+    await engine.gates.reopen("read")
+
+
+async def reads(directory: Directory) -> int:
+    """Calls that reached Graph, items of a batch and their envelope included."""
+    return sum((await directory.calls()).values())
+
+
+async def test_the_rest_of_a_page_is_not_looked_up_once_graph_asks_to_wait(
+    throttled: Engine, directory: Directory
+) -> None:
+    """Three calls of 20 were on their way together; the other 27 of the page stay here."""
+    people = NamedUsers(f"late{number}@contoso.com" for number in range(600))
+    lookup = await throttled.planner.lookup(people)
+    assert (lookup.obstacle, lookup.answers) == (problems.THROTTLED, {})
+    assert (await directory.calls()).get("/$batch") == 3
+
+
+async def test_whoever_reads_waits_behind_one_gate(throttled: Engine, directory: Directory) -> None:
+    """A filter that is tried, a list, the protected group: none is asked for in a pause that any other was told of."""
+    await throttled.planner.lookup(NamedUsers(["adele@contoso.com"]))
+    before = await reads(directory)
+    assert await throttled.sources.check_filter("department eq 'HP'") is None
+    protected = ProtectedUsers(
+        users=(), group=await directory.group("Protected", []), graph=throttled.gated, clock=throttled.clock
+    )
+    with pytest.raises(ProtectedListUnreadable):
+        await protected.keys()
+    for pages in (throttled.gated.group_members("0" * 8), throttled.gated.users_matching("accountEnabled eq true")):
+        assert [(answer.status, answer.body) async for answer in pages] == [(429, None)]
+    assert await reads(directory) == before
+
+
+@pytest.mark.parametrize("reader", ["filter", "protected", "list"])
+async def test_whoever_is_told_to_wait_closes_the_gate(throttled: Engine, directory: Directory, reader: str) -> None:
+    """Also outside any request's own course: the next one to read knows of it."""
+    if reader == "filter":
+        await throttled.sources.check_filter("department eq 'HP'")
+    elif reader == "list":
+        assert [answer.status async for answer in throttled.gated.users_matching("accountEnabled eq true")] == [429]
+    else:
+        group = await directory.group("Protected", [])
+        protected = ProtectedUsers(users=(), group=group, graph=throttled.gated, clock=throttled.clock)
+        with pytest.raises(ProtectedListUnreadable):
+            await protected.keys()
+    assert await throttled.gates.closed_until("read")
+    assert await throttled.gates.closed_until("write") is None
