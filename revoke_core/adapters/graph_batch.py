@@ -1,7 +1,9 @@
 """JSON batching, https://learn.microsoft.com/graph/json-batching: at most 20 calls in one, each with its own answer.
 
 A write without ``body`` and ``Content-Type`` makes Graph refuse the whole batch, so each carries an empty object.
-Answers come in any order; one that is missing or given twice counts as lost.
+Answers come in any order; one that is missing or given twice counts as lost. An item that names no ``Retry-After`` has
+the envelope's. As a date it is counted from the answer's own ``Date``, for the clock here may be ahead of Graph's:
+whole seconds make that a little long, never short.
 """
 
 from __future__ import annotations
@@ -55,13 +57,14 @@ def taken_apart(reply: Reply, size: int, now: datetime) -> list[Answer]:
 
 def single_answer(reply: Reply, now: datetime) -> Answer:
     """The answer of a call outside a batch."""
+    date = http_date(reply.headers.get("date"))
     return Answer(
         delivery=reply.delivery,
         status=reply.status,
         body=json_object(reply.body),
         request_id=reply.headers.get("request-id"),
-        retry_after=retry_after(reply.headers.get("retry-after"), now),
-        date=http_date(reply.headers.get("date")),
+        retry_after=retry_after(reply.headers.get("retry-after"), date or now),
+        date=date,
     )
 
 
@@ -75,13 +78,14 @@ def _item(responses: list[dict[str, Any]], reply: Reply, now: datetime) -> Answe
         return Answer(delivery=Delivery.LOST, request_id=request_id)
     body = response.get("body")
     headers = _lower(response.get("headers"))
+    date = http_date(reply.headers.get("date"))
     return Answer(
         delivery=Delivery.ANSWERED,
         status=status,
         body=body if isinstance(body, dict) else None,
         request_id=request_id,
-        retry_after=retry_after(headers.get("retry-after"), now),
-        date=http_date(reply.headers.get("date")),
+        retry_after=retry_after(headers.get("retry-after", reply.headers.get("retry-after")), date or now),
+        date=date,
     )
 
 

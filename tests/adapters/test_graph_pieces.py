@@ -1,11 +1,11 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from revoke_core.adapters.clock import SystemClock
-from revoke_core.adapters.graph_batch import composed, taken_apart
+from revoke_core.adapters.graph_batch import composed, single_answer, taken_apart
 from revoke_core.adapters.graph_paths import revoke_path
 from revoke_core.adapters.graph_wire import GraphWire, Reply
 from revoke_core.adapters.identity import GraphIdentity, token_facts
@@ -68,6 +68,30 @@ def test_an_unreadable_success_is_lost_for_every_item(content: bytes) -> None:
 def test_a_failed_envelope_speaks_for_every_item(status: int) -> None:
     """None of them was answered by itself."""
     assert {answer.status for answer in taken_apart(batch_reply(b"<html>", status), 3, NOW)} == {status}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=1.9), timedelta(hours=-1), timedelta(days=30)])
+def test_a_date_to_wait_for_is_counted_by_graphs_clock(ahead: timedelta) -> None:
+    """A clock that goes wrong here makes no pause shorter, in a call of its own and in a batch."""
+    until = "Thu, 10 Sep 2026 14:32:57 GMT"
+    date = {"date": "Thu, 10 Sep 2026 14:32:27 GMT"}
+    single = Reply(delivery=Delivery.ANSWERED, status=429, headers=date | {"retry-after": until})
+    item = batch_reply({"responses": [{"id": "0", "status": 429, "headers": {"RETRY-AFTER": until}}]})
+    batch = Reply(delivery=item.delivery, status=200, headers=date, body=item.body)
+    here = datetime(2026, 9, 10, 14, 32, 27, tzinfo=UTC) + ahead
+    for answer in (single_answer(single, here), *taken_apart(batch, 1, here)):
+        assert answer.retry_after == timedelta(seconds=30)
+
+
+def test_an_item_without_a_pause_has_the_envelopes() -> None:
+    """Its own counts where it has one."""
+    responses = [{"id": "0", "status": 429}, {"id": "1", "status": 429, "headers": {"retry-after": "3"}}]
+    body = json.dumps({"responses": responses}).encode()
+    reply = Reply(delivery=Delivery.ANSWERED, status=424, headers={"retry-after": "20"}, body=body)
+    assert [answer.retry_after for answer in taken_apart(reply, 2, NOW)] == [
+        timedelta(seconds=20),
+        timedelta(seconds=3),
+    ]
 
 
 def test_next_links_are_followed_on_the_configured_host_only() -> None:
