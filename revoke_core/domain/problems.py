@@ -149,6 +149,17 @@ def group_not_readable(group_id: str, token: TokenFacts) -> Problem:
     return _not_readable(f"read the members of group {group_id}", "GroupMember.Read.All", READ_GROUPS, token)
 
 
+def exclusion_unclear(token: TokenFacts) -> Problem:
+    """A user who may be one of those whom the request excludes, for ids and UPNs can't be compared."""
+    return Problem(
+        "appPermissionMissing",
+        "The app may not read users (User.Read.All is missing), so it cannot tell whether this is one of those whom "
+        "the request excludes; nothing was sent.",
+        "Exclude users in the form in which they are named: the members of a group by object id. "
+        f"Or let the app compare the two. {_granting('User.Read.All', token)}",
+    )
+
+
 def users_not_readable(token: TokenFacts) -> Problem:
     """A 403 for the users that a filter matches."""
     return _not_readable("look for the users that filter matches", "User.Read.All", READ_USERS, token)

@@ -72,8 +72,14 @@ class Controls:
             raise Conflict("The request is still running. Wait until it has ended, or cancel it first.")
         if not record.counts.failed:
             raise Conflict("No user of this request failed, so there is nobody to try again.")
+        before = await self._log.inputs(record.id)
         request = RevocationRequest(
-            retry_of=record.id, reason=record.reason, dry_run=record.dry_run, verify=record.verify
+            retry_of=record.id,
+            # A user who could not be looked up, or not be told from an excluded one, failed and may be one of them.
+            exclude=before.exclude if before else (),
+            reason=record.reason,
+            dry_run=record.dry_run,
+            verify=record.verify,
         )
         submission = Submission(
             request=request,

@@ -115,12 +115,15 @@ class Planner:
             # Nobody can be revoked anyway; the permission is what somebody has to see to first.
             protected, refusal = frozenset(), problems.app_permission_missing(lookup.token)
         excluded = frozenset(user.key for user in request.exclude)
+        unclear = _forms(excluded) if not lookup.readable and lookup.token else frozenset()
         rows: list[UserRow] = []
         for user in users:
             row, is_invited = _known(user, lookup)
             if not named.add(row.user_id or user.key):
                 continue
             row = _set_aside(row, excluded=excluded, protected=protected, invited=is_invited)
+            if row.status is UserStatus.PENDING and lookup.token and unclear - {user.is_id}:
+                row = row.ended(UserStatus.FAILED, refusal or problems.exclusion_unclear(lookup.token))
             if row.status is UserStatus.PENDING and (refusal or request.dry_run):
                 row = row.ended(UserStatus.FAILED if refusal else UserStatus.PLANNED, refusal)
             rows.append(replace(row, position=first + len(rows)))
@@ -207,6 +210,11 @@ def _known(user: UserRef, lookup: Lookup) -> tuple[UserRow, bool]:
         valid_from_before=parsed_or_none(valid_from) if isinstance(valid_from, str) else None,
     )
     return row, _is_invited(found)
+
+
+def _forms(keys: frozenset[str]) -> frozenset[bool]:
+    """Whether there are ids among the names (``True``) and UPNs (``False``)."""
+    return frozenset("@" not in key for key in keys)
 
 
 def _is_invited(found: dict[str, Any]) -> bool:

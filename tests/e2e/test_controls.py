@@ -217,3 +217,16 @@ async def test_failed_users_are_tried_again_as_a_linked_request(bulk: App, numbe
     assert Counter(entry["userId"] for entry in await bulk.tenant.served(*members)) == Counter(members)
     none = await bulk.api.say(request_id, "retry")
     assert (none.status, none.headers["Content-Type"]) == (409, "application/problem+json")
+
+
+async def test_whom_a_request_excluded_its_retry_excludes(bulk: App, numbers: Callable[[], int]) -> None:
+    """Somebody who could not be found then, and so not be told from an excluded user, is still one of them."""
+    mark = numbers()
+    late, kept = f"later{mark}@contoso.com", "8f5d1c2e-0000-4000-8000-" + f"{mark:012x}"
+    first = await bulk.api.submit({"users": [late, kept], "exclude": [late]})
+    assert [user["error"]["code"] for user in first.json["users"]] == ["userNotFound", "userNotFound"]
+    person = await bulk.tenant.new_user(late, id=kept)
+    again = await bulk.api.say(first.json["id"], "retry")
+    done = await bulk.api.finished(again.json["id"])
+    assert (done.user["userPrincipalName"], done.user["error"]["code"]) == (late, "excluded")
+    assert await bulk.tenant.served(person["id"]) == []

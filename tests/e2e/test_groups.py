@@ -139,6 +139,29 @@ async def test_with_the_least_privilege_a_groups_members_are_revoked_unproven(
     await regrant(bulk.api, bulk.tenant)
 
 
+async def test_nobody_who_may_be_excluded_is_revoked(bulk: App, numbers: Callable[[], int]) -> None:
+    """Where the app may not read users, an id and a UPN cannot be told to be one person: then neither is sent."""
+    mark = f"unclear{numbers()}"
+    kept, *others = await bulk.tenant.people(3, mark)
+    group = await bulk.tenant.group([kept, *others])
+    await bulk.tenant.grant("User.RevokeSessions.All", "GroupMember.Read.All")
+    by_name = await done_with(bulk.api, {"groups": [group], "exclude": [f"{mark}00000@contoso.com"]})
+    assert {(user["status"], user["error"]["code"]) for user in by_name["users"]} == {
+        ("failed", "appPermissionMissing")
+    }
+    assert "by object id" in by_name["users"][0]["error"]["hint"]
+    again = await bulk.api.say(by_name["id"], "retry")
+    assert (await bulk.api.finished(again.json["id"])).json["counts"]["failed"] == 3
+    by_id = await bulk.api.submit({"users": [f"{mark}00000@contoso.com", others[0]], "exclude": [kept]})
+    assert [user["status"] for user in by_id.json["users"]] == ["failed", "revoked"]
+    clear = await done_with(bulk.api, {"groups": [group], "exclude": [kept.upper()]})
+    assert [user["status"] for user in clear["users"]] == ["skipped", "revoked", "revoked"]
+    assert Counter(entry["userId"] for entry in await bulk.tenant.served(kept, *others)) == Counter(
+        [others[0], *others]
+    )
+    await regrant(bulk.api, bulk.tenant)
+
+
 @pytest.mark.parametrize(
     ("text", "hit"),
     [
