@@ -92,7 +92,10 @@ def of_revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) -> 
 
 
 def of_read(answer: Answer) -> Verdict:
-    """The verdict on reading a user; ``FINAL`` without a problem means that the app may not read users."""
+    """The verdict on reading a user.
+
+    ``FINAL`` without a problem is a 403: the app may not read users, or not this one; the token tells which.
+    """
     if answer.is_success:
         if isinstance(answer.body, dict) and isinstance(answer.body.get("id"), str):
             return Verdict(Effect.ACCEPTED)

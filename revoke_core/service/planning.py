@@ -66,6 +66,8 @@ class Planner:
         self._graph = graph
         self._gates = gates
         self._protected = protected
+        # The token that has read somebody: a 403 under it is about the user, not about a permission.
+        self._has_read: str | None = None
 
     async def lookup(self, users: Sequence[UserRef], known: Lookup | None = None) -> Lookup:
         """Ask Graph who the users are; nothing is changed anywhere, so it may run before acceptance.
@@ -88,9 +90,15 @@ class Planner:
             if not token.may(READ_USERS):
                 return Lookup(readable=False, token=token)
             found = await self._read(missing)
+            # Graph may have refused that token as such and been given another one.
+            token = await self._graph.token()
         except TokenUnavailable:
             return Lookup(obstacle=problems.NO_TOKEN, answers=answers)
-        return _told(missing, found, answers, token)
+        if any(answer.is_success for answer in found):
+            self._has_read = token.fingerprint
+        if any(map(_is_forbidden, found)) and not (token.may(READ_USERS) and token.fingerprint == self._has_read):
+            return Lookup(readable=False, token=token)
+        return _told(missing, found, answers)
 
     async def check_protected(self) -> None:
         """Before acceptance: whether the protected list can be read at all."""
@@ -156,17 +164,20 @@ class Planner:
         return await self._protected.keys_without_lookup(users)
 
 
-def _told(users: Sequence[UserRef], found: Sequence[Answer], answers: dict[str, Answer], token: TokenFacts) -> Lookup:
+def _told(users: Sequence[UserRef], found: Sequence[Answer], answers: dict[str, Answer]) -> Lookup:
     """What the answers tell, added to those of earlier tries."""
     verdicts = [of_read(answer) for answer in found]
-    if any(verdict.effect is Effect.FINAL and verdict.problem is None for verdict in verdicts):
-        return Lookup(readable=False, token=token)
     for user, answer, verdict in zip(users, found, verdicts, strict=True):
         if verdict.effect is not Effect.AGAIN:
             answers[user.key] = answer
     waiting = [verdict for verdict in verdicts if verdict.effect is Effect.AGAIN]
     pause = max((verdict.pause for verdict in waiting if verdict.pause), default=None)
     return Lookup(answers=answers, obstacle=waiting[0].problem if waiting else None, pause=pause)
+
+
+def _is_forbidden(answer: Answer) -> bool:
+    verdict = of_read(answer)
+    return verdict.effect is Effect.FINAL and verdict.problem is None
 
 
 def warnings_for(request: RevocationRequest, *, readable: bool) -> tuple[str, ...]:
@@ -196,7 +207,8 @@ def _known(user: UserRef, lookup: Lookup) -> tuple[UserRow, bool]:
         return replace(row, user_principal_name=None if user.is_id else user.text), user.is_invited
     verdict = of_read(answer)
     if verdict.effect is not Effect.ACCEPTED:
-        return row.ended(UserStatus.FAILED, verdict.problem), False
+        row = row if verdict.problem else replace(row, graph_request_id=answer.request_id)
+        return row.ended(UserStatus.FAILED, verdict.problem or problems.GRAPH_REFUSED), False
     found: dict[str, Any] = answer.body or {}
     object_id = str(found["id"]).lower()
     if not is_object_id(object_id):

@@ -7,10 +7,12 @@ from itertools import batched
 from typing import TYPE_CHECKING
 
 from revoke_core.domain import problems
+from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.moments import parsed_or_none
+from revoke_core.domain.permissions import READ_USERS
 from revoke_core.domain.results import UserRow, UserStatus
 from revoke_core.domain.schedules import has_moved, next_read, settles
-from revoke_core.domain.verdicts import Answer, Effect, of_read
+from revoke_core.domain.verdicts import Answer, Effect, Verdict, of_read
 from revoke_core.service.planning import UNPROVEN_BY_PERMISSION
 from revoke_core.service.run_in_hand import ROWS_PER_COMMIT
 from revoke_core.service.targets import target
@@ -41,7 +43,7 @@ class Prover:
         answers = await self._graph.read_users([target(row) for row in rows])
         verdicts = [of_read(answer) for answer in answers]
         changes = await pauses.after("read", verdicts)
-        if any(verdict.effect is Effect.FINAL and verdict.problem is None for verdict in verdicts):
+        if any(map(_is_forbidden, verdicts)) and not await self._may_read():
             await self._give_up(hand, backlog)
             return
         # A worker may stand still over an answer; and only an answer shows that this host's clock was ahead of Graph's.
@@ -51,18 +53,26 @@ class Prover:
             if not backlog.is_waiting(row):
                 continue
             after = row
-            if verdict.effect is Effect.ACCEPTED:
+            if verdict.effect is Effect.ACCEPTED or _is_forbidden(verdict):
+                # A user whom the app alone may not read looks like one whose cut-off does not move.
                 after = _judged(row, answer, last=next_read(row, now) is None, proving=hand.run.proving)
             elif verdict.effect is Effect.FINAL:
                 problem = problems.UNVERIFIED if row.status is UserStatus.REVOKED else verdict.problem
                 after = row.ended(UserStatus.FAILED, problem)
             if after == row:
-                backlog.was_read(row, now if verdict.effect is Effect.ACCEPTED else None)
+                backlog.was_read(row, None if verdict.effect is Effect.AGAIN else now)
             else:
                 changed.append((row, after))
                 backlog.landed(after, proving=hand.run.proving)
         if changed or changes:
             await hand.note(changed, **changes)
+
+    async def _may_read(self) -> bool:
+        """Whether the token still carries the permission: users were read before, so a 403 is about one then."""
+        try:
+            return (await self._graph.token()).may(READ_USERS)
+        except TokenUnavailable:
+            return True
 
     async def _give_up(self, hand: RunInHand, backlog: Backlog) -> None:
         """Reading is not permitted any more: without this, revoked users would wait for a proof that can never come."""
@@ -74,6 +84,10 @@ class Prover:
             await hand.note(chunk)
         warnings = (*hand.run.warnings, UNPROVEN_BY_PERMISSION)
         await hand.write(proving=False, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _is_forbidden(verdict: Verdict) -> bool:
+    return verdict.effect is Effect.FINAL and verdict.problem is None
 
 
 def _judged(row: UserRow, answer: Answer, *, last: bool, proving: bool) -> UserRow:

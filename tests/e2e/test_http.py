@@ -2,6 +2,7 @@ import asyncio
 import csv
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -168,6 +169,38 @@ async def test_with_the_least_privilege_upns_go_straight_to_graph(
     assert reply.json["users"][0]["userId"] is None
     assert "User.Read.All" in reply.json["warnings"][0]
     await regrant(api, tenant)
+
+
+async def test_one_user_who_may_not_be_read_is_that_users_own_matter(
+    api: Api, tenant: Tenant, numbers: Callable[[], int]
+) -> None:
+    """The token reads everybody else: they are told apart, excluded and proven as ever."""
+    mark = numbers()
+    first, last, kept = [await tenant.new_user(f"{name}{mark}@contoso.com") for name in ("first", "last", "kept")]
+    invited = await tenant.new_user(f"invited{mark}@contoso.com", creationType="Invitation")
+    named = [first["id"], last["id"], kept["id"], invited["id"]]
+    match = {"method": "GET", "path": f"/users/{last['id']}"}
+    await tenant.post("faults", {"match": match, "action": {"status": 403}})
+    reply = await api.submit({"users": named, "exclude": [kept["userPrincipalName"]]})
+    users = reply.json["users"]
+    assert [user["status"] for user in users] == ["verified", "failed", "skipped", "skipped"]
+    assert [user["error"]["code"] for user in users[1:]] == ["graphRefused", "excluded", "externalUser"]
+    assert users[1]["graphRequestId"]
+    assert reply.json["warnings"] == []
+    assert await tenant.served(*named[1:]) == []
+
+
+async def test_a_proof_that_is_refused_for_one_user_is_read_again(
+    api: Api, tenant: Tenant, numbers: Callable[[], int]
+) -> None:
+    """The others are proven meanwhile, and so is that one in the end."""
+    people = await tenant.people(3, f"refused{numbers()}")
+    match = {"method": "GET", "path": f"/users/{people[1]}"}
+    await tenant.post("faults", {"match": match, "after": 1, "action": {"status": 403}})
+    reply = await api.submit({"users": people})
+    done = await api.finished(reply.json["id"])
+    assert [user["status"] for user in done.json["users"]] == ["verified"] * 3
+    assert done.json["warnings"] == []
 
 
 async def test_an_async_request_is_durable_and_polled_without_a_key(api: Api, person: dict[str, Any]) -> None:
