@@ -82,6 +82,7 @@ class Revoker:
             return Sent(is_clean=False)
         left_at = self._clock.now()
         answers = await self._graph.revoke([target(row) for row in rows])
+        token = await self._judging(answers, token)
         verdicts = await self._verdicts(answers, token)
         # The answer may be the first to tell this host Graph's time.
         sent_at = left_at + (self._graph.time() - self._clock.now())
@@ -115,6 +116,15 @@ class Revoker:
         backlog.put_back(rows)
         await self._budget.give_back(len(rows))
 
+    async def _judging(self, answers: Sequence[Answer], token: TokenFacts) -> TokenFacts:
+        """The token to judge a 403 by: Graph may have refused the first as such, and the next has other roles."""
+        if not any(answer.status == _FORBIDDEN for answer in answers):
+            return token
+        try:
+            return await self._graph.token()
+        except TokenUnavailable:
+            return token
+
     async def _verdicts(self, answers: Sequence[Answer], token: TokenFacts) -> list[Verdict]:
         """Judge the answers together: somebody else's success proves what the token may do."""
         if any(answer.is_success for answer in answers):
@@ -129,7 +139,9 @@ def _result(row: UserRow, answer: Answer, verdict: Verdict, *, readable: bool) -
         case Effect.ACCEPTED:
             return replace(row.ended(UserStatus.REVOKED), revoked_at=row.sent_at, graph_request_id=answer.request_id)
         case Effect.FINAL:
-            return replace(row.ended(UserStatus.FAILED, verdict.problem), sent_at=None)
+            # Only where the hint sends a person to Microsoft's support with it.
+            request_id = answer.request_id if verdict.problem is problems.GRAPH_REFUSED else None
+            return replace(row.ended(UserStatus.FAILED, verdict.problem), sent_at=None, graph_request_id=request_id)
         case Effect.AGAIN:
             never_left = answer.delivery is Delivery.NOT_SENT
             return replace(row, sent_at=None, attempts=row.attempts - never_left)

@@ -213,6 +213,23 @@ async def held(engine: Engine, directory: Directory, name: str) -> RequestRecord
     return record
 
 
+async def test_a_403_is_judged_by_the_token_that_met_it(engine: Engine, directory: Directory) -> None:
+    """The first token was refused as such, and the next one lacks the permission: that is what the users are told."""
+    await directory.configure(grantedRoles=["User.RevokeSessions.All", "User.Read.All"])
+    record, _ = await begun(engine, [person(place) for place in range(1, 4)])
+
+    async def take_away(run: Run) -> None:
+        if run.flights:
+            engine.log.before_save = None
+            await directory.configure(grantedRoles=["User.Read.All"])
+            await directory.post("tokens/forget", {})
+
+    engine.log.before_save = take_away
+    await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert {row.problem.code for row in rows if row.problem} == {"appPermissionMissing"}
+
+
 async def test_a_confirmation_that_meets_the_worker_putting_it_down_is_not_lost(
     engine: Engine, directory: Directory
 ) -> None:
