@@ -175,13 +175,18 @@ def _users_of(answer: Answer) -> list[UserRef] | None:
     for entry in entries:
         if not isinstance(entry, dict):
             return None
-        if entry.get("@odata.type", _USER_TYPE) != _USER_TYPE:
+        if not may_be_user(entry):
             continue
         identity = entry.get("id")
         if not isinstance(identity, str) or not is_object_id(identity):
             return None
         users.append(UserRef(given=identity, text=identity.lower(), is_id=True))
     return users
+
+
+def may_be_user(entry: dict[str, Any]) -> bool:
+    """Whether an entry of a list of members is a user, or does not say what it is."""
+    return (entry.get("@odata.type") or _USER_TYPE) == _USER_TYPE
 
 
 def _again(row: UserRow) -> UserRef | None:

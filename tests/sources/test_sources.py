@@ -348,6 +348,14 @@ async def test_a_list_that_runs_in_a_circle_is_an_obstacle(reading: Reading, dir
     assert {user.text for page in pages for user in page.users} == {object_id(str(n)) for n in range(circle)}
 
 
+async def test_an_entry_that_does_not_say_what_it_is_counts_as_a_user(reading: Reading, directory: Directory) -> None:
+    """One too many is seen by everybody, one too few by nobody."""
+    (person,) = people("adele")
+    entries = [{"@odata.type": None, "id": person.upper()}, {"id": person}, {"@odata.type": "#microsoft.graph.device"}]
+    await directory.fault("^/groups", status=200, body={"value": entries})
+    assert ids(await reading.pages(of_group(NOBODYS))) == [person, person]
+
+
 async def test_a_link_to_another_host_is_never_followed(reading: Reading, directory: Directory) -> None:
     """The token stays at home: nothing is sent, and the reading waits."""
 
