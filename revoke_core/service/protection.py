@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core import logs
 from revoke_core.domain.errors import RevokerError, TokenUnavailable
+from revoke_core.domain.identifiers import is_object_id
+from revoke_core.service.sources import may_be_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +67,20 @@ class ProtectedUsers:
                 if not isinstance(values, list):
                     logs.event("protected_list_unreadable", status=page.status)
                     raise ProtectedListUnreadable(f"Reading the protected group was answered with {page.status}.")
-                members |= {str(item.get("id", "")).lower() for item in values if isinstance(item, dict)}
+                members |= _ids(values)
         except TokenUnavailable as problem:
             raise ProtectedListUnreadable("There is no token to read the protected group with.") from problem
-        return frozenset(members - {""})
+        return frozenset(members)
+
+
+def _ids(entries: list[Any]) -> set[str]:
+    """The members of a page; ``ProtectedListUnreadable`` when one cannot be told, for it would not be protected."""
+    found: set[str] = set()
+    for entry in entries:
+        identity = entry.get("id") if isinstance(entry, dict) else None
+        if isinstance(identity, str) and is_object_id(identity):
+            found.add(identity.lower())
+        elif not isinstance(entry, dict) or may_be_user(entry):
+            logs.event("protected_list_unreadable", status=200)
+            raise ProtectedListUnreadable("A member of the protected group has no object id.")
+    return found
