@@ -20,7 +20,10 @@ def parsed(text: str) -> datetime:
     """The moment an RFC 3339 text names, in UTC; ``ValueError`` for any other text."""
     if not _RFC3339.fullmatch(text):
         raise ValueError(f"not an RFC 3339 time with a zone: {text!r}")
-    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"not a time that can be told in UTC: {text!r}") from None
 
 
 def parsed_or_none(text: str | None) -> datetime | None:

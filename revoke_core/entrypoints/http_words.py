@@ -23,6 +23,7 @@ _LARGEST_PAGE: Final = 1000
 _PAGE: Final = 100
 _LONGEST_WAIT: Final = 100
 _LONGEST_CORRELATION: Final = 200
+_DIGITS: Final = re.compile(r"0*([0-9]{1,9})")
 _KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -50,7 +51,7 @@ type Route[**P] = Callable[P, Coroutine[Any, Any, HttpAnswer]]
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """How long a submitter wants to wait: ``within`` is ``None`` for not at all; ``applied`` is what to confirm."""
+    """How long a submitter wants to wait: ``within`` is ``None`` for not at all; ``applied`` is what it asked for."""
 
     within: timedelta | None
     applied: str | None = None
@@ -109,10 +110,17 @@ def preference(call: HttpCall, default: timedelta) -> Preference:
         return Preference(None, "respond-async")
     for part in wanted:
         name, _, value = part.partition("=")
-        seconds = value.strip().strip('"')
-        if name.strip() == "wait" and seconds.isascii() and seconds.isdigit() and 1 <= int(seconds) <= _LONGEST_WAIT:
-            return Preference(timedelta(seconds=int(seconds)), f"wait={int(seconds)}")
+        seconds = _whole(value.strip().strip('"'), _LONGEST_WAIT) if name.strip() == "wait" else None
+        if seconds:
+            return Preference(timedelta(seconds=seconds), f"wait={seconds}")
     return Preference(default)
+
+
+def _whole(text: str, most: int) -> int | None:
+    """A whole number from 1 to ``most``; Python refuses to read one of thousands of digits at all."""
+    match = _DIGITS.fullmatch(text)
+    number = int(match[1]) if match else 0
+    return number if 1 <= number <= most else None
 
 
 def idempotency_key(call: HttpCall) -> str | None:
@@ -173,10 +181,10 @@ class Query:
         value = self.text("pageSize")
         if value is None:
             return _PAGE
-        if value.isascii() and value.isdigit() and 1 <= int(value) <= _LARGEST_PAGE:
-            return int(value)
-        self.fault("pageSize", f"must be a whole number from 1 to {_LARGEST_PAGE}")
-        return _PAGE
+        size = _whole(value, _LARGEST_PAGE)
+        if size is None:
+            self.fault("pageSize", f"must be a whole number from 1 to {_LARGEST_PAGE}")
+        return size or _PAGE
 
     def fault(self, name: str, detail: str) -> None:
         """Note that a parameter is wrong."""

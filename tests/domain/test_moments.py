@@ -13,7 +13,9 @@ def test_times_are_written_with_milliseconds_and_z() -> None:
     assert parsed(written(NOW)) == NOW.replace(microsecond=459000)
 
 
-@pytest.mark.parametrize("text", ["2026-09-10", "2026-09-10T14:32:27", "yesterday", "", "2026-13-10T14:32:27Z"])
+@pytest.mark.parametrize(
+    "text", ["2026-09-10", "2026-09-10T14:32:27", "yesterday", "", "2026-13-10T14:32:27Z", "0001-01-01T00:00:00+01:00"]
+)
 def test_a_time_without_a_zone_is_refused(text: str) -> None:
     """Nobody has to guess whose midnight was meant."""
     with pytest.raises(ValueError, match=r".+"):
