@@ -99,8 +99,12 @@ class HttpDoor:
             correlation=correlation(call),
             idempotency_key=key,
         )
+        began = self._clock.now()
         record = await self._submitter.submit(submission, within=wanted.within)
-        applied = {"Preference-Applied": wanted.applied} if wanted.applied else {}
+        # Nobody waited for what the queue side carries out, nor for a request that was there before.
+        waited = submission.is_small and record.requested_at >= began
+        is_followed = wanted.within is None or waited
+        applied = {"Preference-Applied": wanted.applied} if wanted.applied and is_followed else {}
         return await self._answers.of(await self._reader.status_of(record), applied)
 
     async def _check_filter(self, request: RevocationRequest) -> None:

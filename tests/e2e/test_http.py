@@ -219,6 +219,23 @@ async def test_an_async_request_is_durable_and_polled_without_a_key(api: Api, pe
         assert (await api.call("GET", link)).status in (401, 404)
 
 
+async def test_a_wait_that_was_not_followed_is_not_confirmed(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
+    """Only a small request is carried out within the call, and one that was there before is answered as it stands."""
+    key = {"Idempotency_Key": f"waits-{person['id']}", "Prefer": "wait=30"}
+    first = await api.submit({"user": person["id"]}, **key)
+    assert (first.status, first.headers["Preference-Applied"]) == (200, "wait=30")
+    again = await api.submit({"user": person["id"]}, **key)
+    large = await api.submit({"users": await tenant.people(21, f"waits{person['id'][:8]}")}, Prefer="wait=30")
+    found = await api.submit({"groups": [await tenant.group([person["id"]])]}, Prefer="wait=30")
+    assert [(reply.status, "Preference-Applied" in reply.headers) for reply in (again, large, found)] == [
+        (200, False),
+        (202, False),
+        (202, False),
+    ]
+    for reply in (large, found):
+        await api.finished(reply.json["id"])
+
+
 async def test_one_key_and_one_body_are_one_request(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
     """Twenty callers at once with one key get one request; another body under it is a conflict."""
     key = f"run-{person['id']}"
