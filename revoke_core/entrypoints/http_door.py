@@ -149,7 +149,7 @@ class HttpDoor:
         if form == "csv" or (form is None and "text/csv" in call.headers.get("accept", "")):
             headers = {"Cache-Control": "no-store"} | ({"Link": f'<{link}>; rel="next"'} if link else {})
             body = rendering.users_csv(page.items).encode()
-            return HttpAnswer(status=200, body=body, content_type="text/csv; charset=utf-8", headers=headers)
+            return HttpAnswer(status=200, body=body, content_type="text/csv", headers=headers)
         content = {"value": [rendering.user(row) for row in page.items]} | ({"nextLink": link} if link else {})
         return json_answer(200, content)
 

@@ -38,7 +38,7 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """One answer."""
+    """One answer; the Functions worker adds the charset to a text type."""
 
     status: int
     body: bytes = b""
