@@ -158,7 +158,8 @@ class StoredBudget:
         """The rest of a closed gate, and then the bucket's own time."""
         await self._board.look()
         now = self._clock.now()
-        pace = self._pace().on(now)
+        opens_at = parsed_or_none(self._board.row("write").get("Until"))
+        pace = self._pace().on(max(now, opens_at or now))
         return (pace.at - now).total_seconds() + pace.seconds_for(tokens)
 
     async def _fetch(self, wanted: int, *, small: bool) -> None:

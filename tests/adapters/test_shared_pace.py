@@ -357,6 +357,15 @@ async def test_a_429_empties_the_bucket_for_every_instance_and_cuts_once(site: S
     assert await third.budget.seconds_for(170) - estimate == pytest.approx(170 / 17, abs=0.5)
 
 
+async def test_an_estimate_waits_for_the_gate_however_long_it_is_closed(site: Site) -> None:
+    """A bucket is full again after one period; a gate of an hour is still closed then."""
+    here, there = site.instance(), site.instance()
+    await here.gates.close_for("write", timedelta(hours=1))
+    await here.budget.was_throttled(sent_at=site.clock.now(), pause=timedelta(hours=1))
+    assert await there.budget.seconds_for(1) == pytest.approx(3600, abs=5)
+    assert await there.budget.seconds_for(2900 + 200) == pytest.approx(3600 + 200 / 20, abs=5)
+
+
 async def test_a_block_in_hand_is_worth_nothing_after_a_429(site: Site) -> None:
     """It was taken from a bucket that Graph has just called empty; so was the block of every other instance."""
     here, there = site.instance(), site.instance()
