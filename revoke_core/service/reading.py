@@ -67,8 +67,9 @@ class Reader:
             record = _as_running(record, run)
         if not record.status.is_final and not users:
             users = await self._named(record.id)
-        finishes_at = await self._finishes_at(record) if record.status is RequestStatus.RUNNING else None
-        return Status(record=record, users=users, next_at=run.next_at if run else None, finishes_at=finishes_at)
+        next_at = run.next_at if run else None
+        finishes_at = await self._finishes_at(record, next_at) if record.status is RequestStatus.RUNNING else None
+        return Status(record=record, users=users, next_at=next_at, finishes_at=finishes_at)
 
     async def users(self, request_id: str, *, status: UserStatus | None, size: int, token: str | None) -> Page[UserRow]:
         """A page of the users of a request that was found."""
@@ -115,11 +116,12 @@ class Reader:
         run = None if record.status.is_final else await self._log.run(record.id)
         return _as_running(record, run) if run else record
 
-    async def _finishes_at(self, record: RequestRecord) -> datetime | None:
-        """From the shared budget: what is open, at the rate Graph takes it in."""
+    async def _finishes_at(self, record: RequestRecord, next_at: datetime | None) -> datetime | None:
+        """From the shared budget: what is open, at the rate Graph takes it in; never before the request goes on."""
         if not record.counts.pending or record.dry_run:
             return None
-        return self._clock.now() + timedelta(seconds=await self._budget.seconds_for(record.counts.pending))
+        sent_at = self._clock.now() + timedelta(seconds=await self._budget.seconds_for(record.counts.pending))
+        return max(sent_at, next_at) if next_at else sent_at
 
     async def _named(self, request_id: str) -> list[UserRow]:
         """The first named users of a request without rows, as far as they are known without asking anybody."""
@@ -131,7 +133,7 @@ class Reader:
 
     async def _touched(self, request_id: str, position: int) -> Status | None:
         record, row = await asyncio.gather(self._log.get(request_id), self._log.row(request_id, position))
-        return Status(record=record, users=[row]) if record and row else None
+        return Status(record=await self._as_it_stands(record), users=[row]) if record and row else None
 
 
 def _as_running(record: RequestRecord, run: Run) -> RequestRecord:

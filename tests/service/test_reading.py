@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from engine import counted, new_record, users
+
+from revoke_core.domain.identifiers import UserRef
+from revoke_core.domain.results import Counts, RequestStatus, UserStatus
+from revoke_core.ports import Run
+from revoke_core.service.reading import Reader
+
+if TYPE_CHECKING:
+    from engine import Engine
+
+
+@pytest.fixture
+def reader(engine: Engine) -> Reader:
+    return Reader(log=engine.log, index=engine.index, budget=engine.budget, clock=engine.clock)
+
+
+async def test_a_users_history_knows_what_a_running_request_has_done(engine: Engine, reader: Reader) -> None:
+    """Its row still says what was accepted; counts and state are as anybody who asks for the request gets them."""
+    rows = [*users(1, 3, status=UserStatus.VERIFIED), *users(4, 5)]
+    accepted = Counts(total=5, pending=5)
+    record = new_record(datetime.now(UTC), status=RequestStatus.RUNNING, counts=accepted)
+    await engine.log.create(record, None)
+    await engine.log.save(Run(request_id=record.id, planned=True, positions=5, counts=counted(rows)), rows)
+    await engine.index.add(record.id, rows)
+    user = UserRef(given="", text=rows[0].given, is_id=False)
+    page = await reader.history(user, status=None, since=None, size=1, token=None)
+    (entry,) = page.items
+    assert (entry.record.counts, entry.users) == (counted(rows), [rows[0]])
+    assert entry.record == (await reader.status(record.id)).record
+
+
+async def test_no_estimate_lies_before_the_moment_a_request_goes_on(engine: Engine, reader: Reader) -> None:
+    """While it waits for something else than the write rate, too: a token, Graph, storage."""
+    rows = users(1, 2)
+    record = new_record(datetime.now(UTC), status=RequestStatus.RUNNING, counts=counted(rows))
+    await engine.log.create(record, None)
+    waits_until = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=4)
+    run = Run(request_id=record.id, planned=True, positions=2, counts=counted(rows), next_at=waits_until)
+    await engine.log.save(run, rows)
+    status = await reader.status(record.id)
+    assert status.finishes_at
+    assert status.finishes_at >= waits_until
