@@ -65,7 +65,8 @@ PROTECTED_UNREADABLE: Final = Problem(
 )
 UNVERIFIED: Final = Problem(
     "unverified",
-    "Graph accepted the call, but the user's sign-in cut-off had not moved ten minutes later.",
+    "Graph accepted the call, but nothing proves it: the user's sign-in cut-off had not moved ten minutes later, or "
+    "Graph did not know the user any more.",
     "Check the user in Entra (Sign-in logs, Audit logs: Update StsRefreshTokenValidFrom Timestamp) and revoke again.",
 )
 OUTCOME_UNKNOWN: Final = Problem(

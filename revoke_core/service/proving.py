@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import batched
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain import problems
 from revoke_core.domain.errors import TokenUnavailable
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from revoke_core.service.backlog import Backlog
     from revoke_core.service.run_in_hand import RunInHand
     from revoke_core.service.waiting import Pauses
+
+# Graph knew the user when it took the call. That it does not any more may be a replica that lags behind, or true.
+_GONE_AFTER: Final = timedelta(seconds=30)
 
 
 class Prover:
@@ -56,9 +60,10 @@ class Prover:
             if verdict.effect is Effect.ACCEPTED or _is_forbidden(verdict):
                 # A user whom the app alone may not read looks like one whose cut-off does not move.
                 after = _judged(row, answer, last=next_read(row, now) is None, proving=hand.run.proving)
-            elif verdict.effect is Effect.FINAL:
-                problem = problems.UNVERIFIED if row.status is UserStatus.REVOKED else verdict.problem
-                after = row.ended(UserStatus.FAILED, problem)
+            elif verdict.effect is Effect.FINAL and row.status is not UserStatus.REVOKED:
+                after = row.ended(UserStatus.FAILED, verdict.problem)
+            elif verdict.effect is Effect.FINAL and row.sent_at and now >= row.sent_at + _GONE_AFTER:
+                after = row.ended(UserStatus.FAILED, problems.UNVERIFIED)
             if after == row:
                 backlog.was_read(row, None if verdict.effect is Effect.AGAIN else now)
             else:

@@ -213,6 +213,20 @@ async def held(engine: Engine, directory: Directory, name: str) -> RequestRecord
     return record
 
 
+@pytest.mark.parametrize(("age", "word"), [(0, UserStatus.VERIFIED), (40, UserStatus.FAILED)])
+async def test_whom_graph_does_not_know_any_more_is_read_again_for_half_a_minute(
+    engine: Engine, directory: Directory, age: float, word: UserStatus
+) -> None:
+    """A replica that lags behind does not undo what Graph has accepted; a user who stays away is not proven."""
+    row = person(1, status=UserStatus.REVOKED, sent_at=ago(seconds=age), revoked_at=ago(seconds=age), attempts=1)
+    record, _ = await begun(engine, [row])
+    await directory.fault(f"^/users/{row.user_id}", times=2, status=404)
+    await directory.move_cut_off(row.user_id or "")
+    await engine.resume(record.id)
+    (found,) = await engine.log.all_rows(record.id)
+    assert (found.status, found.problem) == (word, problems.UNVERIFIED if word is UserStatus.FAILED else None)
+
+
 async def test_a_403_is_judged_by_the_token_that_met_it(engine: Engine, directory: Directory) -> None:
     """The first token was refused as such, and the next one lacks the permission: that is what the users are told."""
     await directory.configure(grantedRoles=["User.RevokeSessions.All", "User.Read.All"])
