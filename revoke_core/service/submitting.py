@@ -80,10 +80,12 @@ class Submitter:
         """Accept, and carry out within the call when the request is small and ``within`` leaves time for it.
 
         ``IdempotencyConflict`` for a key that another body holds; ``Unavailable`` when the request could not be made
-        durable or nobody can tell who is protected: then nothing has happened.
+        durable or nobody can tell who is protected: then nothing has happened. The sender of a message cannot be told
+        to try again, so its request waits for the protected list as for anything else that does not answer now.
         """
         started_at = self._clock.now()
-        await self._refuse_unprotected()
+        if submission.source != "queue":
+            await self._refuse_unprotected()
         taken = await self._claimed(submission, started_at)
         if isinstance(taken, RequestRecord):
             return taken

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.simulator.directory import object_id
+from revoke_core.domain.errors import Unavailable
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import RequestedBy, UserStatus
+from revoke_core.service.planning import Planner
 from revoke_core.service.protection import ProtectedListUnreadable, ProtectedUsers
+from revoke_core.service.submitting import Submission, Submitter
 
 if TYPE_CHECKING:
     from engine import Engine
@@ -44,3 +52,36 @@ async def test_a_member_who_cannot_be_told_makes_the_list_unreadable(
     await answered(directory, {"value": [USER | {"id": PERSON}, entry]})
     with pytest.raises(ProtectedListUnreadable):
         await protected(engine).keys()
+
+
+def guarded(engine: Engine) -> Submitter:
+    """What accepts requests where a group is protected."""
+    engine.planner = Planner(graph=engine.gated, gates=engine.gates, protected=protected(engine))
+    return Submitter(
+        log=engine.log,
+        ledger=engine.ledger,
+        queue=engine.queue,
+        planner=engine.planner,
+        worker=engine.worker(),
+        budget=engine.budget,
+        clock=engine.clock,
+    )
+
+
+async def test_a_message_waits_for_the_protected_list_and_a_caller_is_told(
+    engine: Engine, directory: Directory
+) -> None:
+    """Who can repeat the call is refused; a message would end in the poison queue, and its users be forgotten."""
+    adele, bob = object_id("adele@contoso.com"), object_id("bob@contoso.com")
+    await directory.group("Protected", [bob], id=GROUP)
+    await directory.fault("^/groups", times=3, status=503)
+    request = RevocationRequest(users=NamedUsers([adele, bob]))
+    asked = {"request": request, "requested_by": RequestedBy(kind="local")}
+    before = await engine.ledger.open_requests()
+    with pytest.raises(Unavailable):
+        await guarded(engine).submit(Submission(source="http", **asked), within=timedelta(seconds=20))
+    assert await engine.ledger.open_requests() == before
+    record = await guarded(engine).submit(Submission(source="queue", **asked), within=timedelta(seconds=60))
+    rows = await engine.log.all_rows(record.id)
+    assert [row.status for row in rows] == [UserStatus.VERIFIED, UserStatus.SKIPPED]
+    assert await directory.served() == [adele]
