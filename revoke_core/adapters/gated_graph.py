@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from revoke_core import logs
 from revoke_core.domain.verdicts import Answer, Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from datetime import datetime
 
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.permissions import TokenFacts
-    from revoke_core.ports import Gates, Graph
+    from revoke_core.ports import GateKind, Gates, Graph
 
 _THROTTLED: Final = 429
 _SERVER_ERRORS: Final = range(500, 600)
@@ -27,7 +28,8 @@ _NOT_NOW: Final = Answer(delivery=Delivery.NOT_SENT, status=_THROTTLED)
 class GatedGraph:
     """The ``Graph`` port over another one; while the read gate is closed, reads are answered as throttled, unsent.
 
-    Revokes pass: those who send them look at their gate once the mark is written, and a probe has to get through.
+    Revokes pass: those who send them look at their gate once the mark is written, and a probe has to get through. The
+    calls of a batch that Graph refuses as such are made one by one, so that each user is told by an answer of its own.
     """
 
     def __init__(self, *, graph: Graph, gates: Gates) -> None:
@@ -47,12 +49,13 @@ class GatedGraph:
         if await self._gates.closed_until("read"):
             return [_NOT_NOW] * len(users)
         answers = await self._graph.read_users(users)
-        await self._obey(answers)
-        return answers
+        await self._obey("read", answers)
+        return answers if not _is_unopened(answers) else await self._one_by_one("read", self._graph.read_users, users)
 
     async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
         """As the port."""
-        return await self._graph.revoke(users)
+        answers = await self._graph.revoke(users)
+        return answers if not _is_unopened(answers) else await self._one_by_one("write", self._graph.revoke, users)
 
     async def group_members(
         self, group_id: str, *, transitive: bool = True, link: str | None = None
@@ -73,7 +76,7 @@ class GatedGraph:
         if await self._gates.closed_until("read"):
             return _NOT_NOW
         answer = await self._graph.probe_filter(text, advanced=advanced)
-        await self._obey([answer])
+        await self._obey("read", [answer])
         return answer
 
     def time(self) -> datetime:
@@ -89,14 +92,28 @@ class GatedGraph:
                 answer = await anext(pages, None)
                 if answer is None:
                     return
-                await self._obey([answer])
+                await self._obey("read", [answer])
                 yield answer
                 if not answer.is_success:
                     return
         finally:
             await pages.aclose()
 
-    async def _obey(self, answers: Sequence[Answer]) -> None:
+    async def _one_by_one(
+        self, kind: GateKind, call: Callable[[Sequence[UserRef]], Awaitable[list[Answer]]], users: Sequence[UserRef]
+    ) -> list[Answer]:
+        logs.event("graph_batch_refused", kind=kind, users=len(users))
+        answers: list[Answer] = []
+        for user in users:
+            if await self._gates.closed_until(kind):
+                answers.append(_NOT_NOW)
+                continue
+            found = await call([user])
+            await self._obey(kind, found)
+            answers += found
+        return answers
+
+    async def _obey(self, kind: GateKind, answers: Sequence[Answer]) -> None:
         """Close the gate before anybody else gets to send: a caller may have more on its way than this call."""
         pauses = [
             answer.retry_after
@@ -104,4 +121,8 @@ class GatedGraph:
             if answer.retry_after and (answer.status == _THROTTLED or answer.status in _SERVER_ERRORS)
         ]
         if pauses:
-            await self._gates.close_for("read", max(pauses))
+            await self._gates.close_for(kind, max(pauses))
+
+
+def _is_unopened(answers: Sequence[Answer]) -> bool:
+    return any(answer.delivery is Delivery.UNOPENED for answer in answers)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LARGEST_BATCH: Final = 20
 _SUCCESS: Final = range(200, 300)
 _FAILED_DEPENDENCY: Final = 424
+# What is wrong with the batch as such; 401, 408, 409, 429 and the like hold for its calls as well.
+_REFUSED: Final = frozenset({400, 403, 404, 405, 410, 411, 413, 414, 415, 422})
 
 
 def composed(method: str, paths: Sequence[str]) -> bytes:
@@ -40,6 +42,8 @@ def taken_apart(reply: Reply, size: int, now: datetime) -> list[Answer]:
     """One answer per position. When the batch itself failed, its status stands for every item."""
     if reply.delivery is not Delivery.ANSWERED:
         return [Answer(delivery=reply.delivery)] * size
+    if reply.status in _REFUSED:
+        return [Answer(delivery=Delivery.UNOPENED, request_id=reply.headers.get("request-id"))] * size
     content = json_object(reply.body)
     responses = content.get("responses") if content is not None else None
     if not isinstance(responses, list):

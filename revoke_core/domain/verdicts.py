@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 
 class Delivery(StrEnum):
-    """How far a call came: answered, sent without an answer reaching us, or certainly never sent."""
+    """How far a call came: answered, sent without an answer reaching us, or certainly never sent.
+
+    ``UNOPENED`` are the calls of a batch that Graph refuses as such: none was made, and nothing is said about any.
+    """
 
     ANSWERED = "answered"
     LOST = "lost"
     NOT_SENT = "notSent"
+    UNOPENED = "unopened"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

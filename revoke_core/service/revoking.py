@@ -143,7 +143,7 @@ def _result(row: UserRow, answer: Answer, verdict: Verdict, *, readable: bool) -
             request_id = answer.request_id if verdict.problem is problems.GRAPH_REFUSED else None
             return replace(row.ended(UserStatus.FAILED, verdict.problem), sent_at=None, graph_request_id=request_id)
         case Effect.AGAIN:
-            never_left = answer.delivery is Delivery.NOT_SENT
+            never_left = answer.delivery in (Delivery.NOT_SENT, Delivery.UNOPENED)
             return replace(row, sent_at=None, attempts=row.attempts - never_left)
         case Effect.DOUBT if readable:
             return replace(row, answered_error=answer.delivery is Delivery.ANSWERED)

@@ -70,6 +70,13 @@ def test_a_failed_envelope_speaks_for_every_item(status: int) -> None:
     assert {answer.status for answer in taken_apart(batch_reply(b"<html>", status), 3, NOW)} == {status}
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 413])
+def test_a_refused_envelope_says_nothing_of_its_items(status: int) -> None:
+    """That the batch is not found does not mean that 20 users are not."""
+    reply = batch_reply({"error": {"code": "BadRequest", "message": ""}}, status)
+    assert {answer.delivery for answer in taken_apart(reply, 3, NOW)} == {Delivery.UNOPENED}
+
+
 @pytest.mark.parametrize("ahead", [timedelta(seconds=1.9), timedelta(hours=-1), timedelta(days=30)])
 def test_a_date_to_wait_for_is_counted_by_graphs_clock(ahead: timedelta) -> None:
     """A clock that goes wrong here makes no pause shorter, in a call of its own and in a batch."""

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from revoke_core.domain import problems
+from revoke_core.domain.identifiers import parse_user
 from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.verdicts import Delivery
 from revoke_core.service.protection import ProtectedListUnreadable, ProtectedUsers
 
 if TYPE_CHECKING:
@@ -67,3 +69,32 @@ async def test_whoever_is_told_to_wait_closes_the_gate(throttled: Engine, direct
             await protected.keys()
     assert await throttled.gates.closed_until("read")
     assert await throttled.gates.closed_until("write") is None
+
+
+NAMES = [f"team{number:02d}@contoso.com" for number in range(1, 6)]
+
+
+async def test_users_of_a_refused_batch_are_each_told_by_their_own_answer(engine: Engine, directory: Directory) -> None:
+    """Graph calls the envelope wrong, not the users: they are asked one by one."""
+    named = [user for user in map(parse_user, [*NAMES, "nobody@contoso.com"]) if user]
+    for call in (engine.gated.read_users, engine.gated.revoke):
+        for status in (400, 403, 404):
+            await directory.post("faults", {"match": {"scope": "envelope"}, "action": {"status": status}})
+            assert [answer.status for answer in await call(named)] == [200] * 5 + [404]
+
+
+async def test_calls_one_by_one_stop_with_the_first_that_is_throttled(engine: Engine, directory: Directory) -> None:
+    """Those behind it never left, and the gate is closed."""
+    named = [user for user in map(parse_user, NAMES) if user]
+    throttled = {"status": 429, "headers": {"Retry-After": "60"}}
+    faults = [
+        {"match": {"scope": "envelope"}, "action": {"status": 400}},
+        {"match": {"scope": "single", "path": "revokeSignInSessions"}, "after": 2, "action": throttled},
+    ]
+    await directory.post("faults", faults)
+    answers = await engine.gated.revoke(named)
+    assert [answer.status for answer in answers] == [200, 200, 429, 429, 429]
+    assert [answer.delivery for answer in answers[3:]] == [Delivery.NOT_SENT] * 2
+    assert len(await directory.served()) == 3
+    assert await engine.gates.closed_until("write")
+    await engine.gates.reopen("write")
