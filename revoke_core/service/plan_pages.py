@@ -163,7 +163,8 @@ class PagedPlanning:
             "planned": planned,
             "positions": positions,
             "excluded": self._excluded + excluded,
-            "duplicates": len(page.users) - len(rows),
+            # Whoever comes again because the list had to begin again was not named twice.
+            "duplicates": 0 if page.is_repeated else len(page.users) - len(rows),
             "proving": self._request.verify and self._readable,
             "warnings": warnings_for(self._request, readable=self._readable),
         }

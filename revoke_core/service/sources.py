@@ -35,6 +35,7 @@ class SourcePage:
 
     ``checkpoint`` is where to go on (at most 30,000 characters), ``None`` after the last page. With an ``obstacle``
     nothing was consumed: the checkpoint is tried again once ``pause`` has passed. A ``refusal`` ends the whole request.
+    ``is_repeated`` says that the page was read before its list had to begin again.
     """
 
     users: list[UserRef]
@@ -42,6 +43,7 @@ class SourcePage:
     obstacle: Problem | None = None
     pause: timedelta | None = None
     refusal: Problem | None = None
+    is_repeated: bool = False
 
 
 class Sources:
@@ -161,7 +163,7 @@ def _accepted(request: RevocationRequest, place: Place, answer: Answer) -> Sourc
     if users is None or (link and following is None):
         logs.event("listing_unusable", source=place.source, page=place.page)
         return _hindered(place, problems.GRAPH_UNAVAILABLE)
-    return _read(users, following)
+    return replace(_read(users, following), is_repeated=place.page < place.best)
 
 
 def _users_of(answer: Answer) -> list[UserRef] | None:

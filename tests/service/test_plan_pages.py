@@ -174,6 +174,22 @@ async def test_users_of_a_page_are_sent_once_however_it_ends(engine: Engine, dir
     assert sorted(await directory.served()) == sorted(row.user_id or "" for row in rows)
 
 
+async def test_who_comes_again_with_a_list_that_began_again_was_not_named_twice(
+    engine: Engine, directory: Directory
+) -> None:
+    """A page token had expired behind two pages; who really is in both groups is a duplicate, nobody else."""
+    members = await directory.people(25, "expired")
+    groups = [await directory.group("Expired", members), await directory.group("Both", members[:3])]
+    await directory.configure(largestPage=10)
+    body = {"error": {"code": "Directory_ExpiredPageToken", "message": ""}}
+    await directory.fault("^/groups", after=2, status=400, body=body)
+    record = await accepted(engine, RevocationRequest(groups=tuple(groups), dry_run=True))
+    final = await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert sorted(row.user_id or "" for row in rows) == sorted(members)
+    assert final.counts == counted(rows, duplicates=3)
+
+
 async def test_too_many_found_users_end_the_request(engine: Engine, directory: Directory) -> None:
     """Nobody is revoked, those who have a row already included."""
     engine.limits = replace(engine.limits, max_users=100)
