@@ -86,7 +86,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     protected = ProtectedUsers(users=settings.protected_users, group=settings.protected_group, graph=graph, clock=clock)
     budget = StoredBudget(board=board, clock=clock, quota=settings.graph_writes_per_150s)
     sources = Sources(log=log, graph=graph)
-    planner = Planner(graph=graph, gates=gates, protected=protected)
+    planner = Planner(graph=graph, protected=protected)
     worker = Worker(
         log=log,
         index=index,

@@ -282,6 +282,9 @@ class Gates(Protocol):
         a moment. If the item gets through, ``reopen`` follows; if not, its ``Retry-After`` goes to ``close_for``.
         """
 
+    async def next_try(self, kind: GateKind) -> datetime | None:
+        """As ``closed_until``, or the next moment at which ``may_probe`` says yes to somebody, if that comes first."""
+
     async def reopen(self, kind: GateKind) -> None:
         """Open the gate before its time, here at once and elsewhere within a second: a probe got through."""
 

@@ -185,7 +185,7 @@ class Engine:
         self.budget = StoredBudget(board=board, clock=self.clock, quota=3000)
         self.gated = GatedGraph(graph=self.graph, gates=self.gates)
         protected = ProtectedUsers(users=(), group=None, graph=self.gated, clock=self.clock)
-        self.planner = Planner(graph=self.gated, gates=self.gates, protected=protected)
+        self.planner = Planner(graph=self.gated, protected=protected)
         self.sources = Sources(log=self.log, graph=self.gated)
 
     def worker(self) -> Worker:

@@ -28,6 +28,8 @@ _NOT_NOW: Final = Answer(delivery=Delivery.NOT_SENT, status=_THROTTLED)
 class GatedGraph:
     """The ``Graph`` port over another one; while the read gate is closed, reads are answered as throttled, unsent.
 
+    One item now and then goes through a gate that is closed for very long, and opens it when Graph answers.
+
     Revokes pass: those who send them look at their gate once the mark is written, and a probe has to get through. The
     calls of a batch that Graph refuses as such are made one by one, so that each user is told by an answer of its own.
     """
@@ -47,7 +49,7 @@ class GatedGraph:
     async def read_users(self, users: Sequence[UserRef]) -> list[Answer]:
         """As the port."""
         if await self._gates.closed_until("read"):
-            return [_NOT_NOW] * len(users)
+            return [*await self._probe_with(users[:1]), *[_NOT_NOW] * len(users[1:])]
         answers = await self._graph.read_users(users)
         await self._obey("read", answers)
         return answers if not _is_unopened(answers) else await self._one_by_one("read", self._graph.read_users, users)
@@ -73,10 +75,11 @@ class GatedGraph:
 
     async def probe_filter(self, text: str, *, advanced: bool = False) -> Answer:
         """As the port."""
-        if await self._gates.closed_until("read"):
+        is_closed = await self._gates.closed_until("read")
+        if is_closed and not await self._gates.may_probe("read"):
             return _NOT_NOW
         answer = await self._graph.probe_filter(text, advanced=advanced)
-        await self._obey("read", [answer])
+        await (self._learn([answer]) if is_closed else self._obey("read", [answer]))
         return answer
 
     def time(self) -> datetime:
@@ -86,18 +89,34 @@ class GatedGraph:
     async def _pages(self, pages: AsyncGenerator[Answer]) -> AsyncGenerator[Answer]:
         try:
             while True:
-                if await self._gates.closed_until("read"):
+                is_closed = await self._gates.closed_until("read")
+                if is_closed and not await self._gates.may_probe("read"):
                     yield _NOT_NOW
                     return
                 answer = await anext(pages, None)
                 if answer is None:
                     return
-                await self._obey("read", [answer])
+                await (self._learn([answer]) if is_closed else self._obey("read", [answer]))
                 yield answer
                 if not answer.is_success:
                     return
         finally:
             await pages.aclose()
+
+    async def _probe_with(self, users: Sequence[UserRef]) -> list[Answer]:
+        """A gate that is closed for more than ten minutes is tried with one user now and then, by one caller of all."""
+        if not users or not await self._gates.may_probe("read"):
+            return [_NOT_NOW] * len(users)
+        answers = await self._graph.read_users(users)
+        await self._learn(answers)
+        return answers
+
+    async def _learn(self, answers: Sequence[Answer]) -> None:
+        """What came of a probe: any answer about what was asked means that Graph answers again."""
+        if all(answer.delivery is Delivery.ANSWERED and not _asks_to_wait(answer) for answer in answers):
+            await self._gates.reopen("read")
+        else:
+            await self._obey("read", answers)
 
     async def _one_by_one(
         self, kind: GateKind, call: Callable[[Sequence[UserRef]], Awaitable[list[Answer]]], users: Sequence[UserRef]
@@ -115,13 +134,13 @@ class GatedGraph:
 
     async def _obey(self, kind: GateKind, answers: Sequence[Answer]) -> None:
         """Close the gate before anybody else gets to send: a caller may have more on its way than this call."""
-        pauses = [
-            answer.retry_after
-            for answer in answers
-            if answer.retry_after and (answer.status == _THROTTLED or answer.status in _SERVER_ERRORS)
-        ]
+        pauses = [answer.retry_after for answer in answers if answer.retry_after and _asks_to_wait(answer)]
         if pauses:
             await self._gates.close_for(kind, max(pauses))
+
+
+def _asks_to_wait(answer: Answer) -> bool:
+    return answer.status == _THROTTLED or answer.status in _SERVER_ERRORS
 
 
 def _is_unopened(answers: Sequence[Answer]) -> bool:

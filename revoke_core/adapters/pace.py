@@ -66,6 +66,13 @@ class StoredGates:
 
         return await self._board.change(kind, probed)
 
+    async def next_try(self, kind: GateKind) -> datetime | None:
+        """When the gate opens or may be probed, whichever comes first; ``None`` for now."""
+        closed = await self.closed_until(kind)
+        probe_at = parsed_or_none(self._board.row(kind).get("ProbeAt"))
+        moment = min(closed, probe_at) if closed and probe_at else closed
+        return moment if moment and moment > self._clock.now() else None
+
     async def reopen(self, kind: GateKind) -> None:
         """Open the gate before its time, for a probe got through."""
         now = self._clock.now()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.permissions import TokenFacts
     from revoke_core.domain.request import RevocationRequest
-    from revoke_core.ports import Gates, Graph
+    from revoke_core.ports import Graph
     from revoke_core.service.protection import ProtectedUsers
 
 UNPROVEN_BY_CHOICE: Final = "verify is false: the effect was not read back, revoked is Graph's word alone."
@@ -62,9 +62,8 @@ class PlannedPage:
 class Planner:
     """Looks users up and turns them into rows."""
 
-    def __init__(self, *, graph: Graph, gates: Gates, protected: ProtectedUsers) -> None:
+    def __init__(self, *, graph: Graph, protected: ProtectedUsers) -> None:
         self._graph = graph
-        self._gates = gates
         self._protected = protected
         # The token that has read somebody: a 403 under it is about the user, not about a permission.
         self._has_read: str | None = None
@@ -78,10 +77,6 @@ class Planner:
         missing = [user for user in unique(users) if user.key not in answers]
         if known and not known.obstacle and (not missing or not known.readable):
             return known
-        # The write gate is looked at along with it, so that the answer is at hand when the first call is to leave.
-        closed, _ = await asyncio.gather(self._gates.closed_until("read"), self._gates.closed_until("write"))
-        if closed:
-            return Lookup(obstacle=problems.THROTTLED, answers=answers)
         try:
             token = await self._graph.token()
             if not token.may(READ_USERS):

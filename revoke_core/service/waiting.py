@@ -44,8 +44,8 @@ class Pauses:
         self._counted_until: dict[GateKind, datetime] = {}
 
     async def open_from(self, kind: GateKind) -> datetime | None:
-        """When calls of a kind may leave, or ``None`` for now."""
-        gate = await self._gates.closed_until(kind)
+        """When calls of a kind may leave, or ``None`` for now. A read may find that it is the one to probe the gate."""
+        gate = await (self._gates.next_try(kind) if kind == "read" else self._gates.closed_until(kind))
         own = self._until.get(kind)
         until = max(gate, own) if gate and own else gate or own
         return until if until and until > self._clock.now() else None

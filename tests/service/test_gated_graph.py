@@ -1,20 +1,28 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from engine import Engine, new_record, stored_run
 
+from revoke_core.adapters.clock import SystemClock
+from revoke_core.adapters.pace_board import PARTITION
+from revoke_core.adapters.storage import STATE_TABLE
 from revoke_core.domain import problems
 from revoke_core.domain.identifiers import parse_user
 from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import Counts, RequestStatus
 from revoke_core.domain.verdicts import Delivery
 from revoke_core.service.protection import ProtectedListUnreadable, ProtectedUsers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from engine import Engine
     from listing import Directory
+
+    from revoke_core.adapters.storage import Storage
 
 
 @pytest.fixture
@@ -98,3 +106,79 @@ async def test_calls_one_by_one_stop_with_the_first_that_is_throttled(engine: En
     assert len(await directory.served()) == 3
     assert await engine.gates.closed_until("write")
     await engine.gates.reopen("write")
+
+
+class JumpingClock(SystemClock):
+    """The system's, moved on by hand."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """Ahead of the system's by all jumps."""
+        return super().now() + self.ahead
+
+    def jump(self, minutes: float) -> None:
+        """Time goes by."""
+        self.ahead += timedelta(minutes=minutes)
+
+
+@pytest.fixture
+async def patient(storage: Storage, directory: Directory) -> AsyncIterator[tuple[Engine, JumpingClock]]:
+    """Graph has asked readers to wait for three hours."""
+    clock = JumpingClock()
+    made = Engine(storage=storage, root=directory.root, clock=clock)
+    await made.gates.close_for("read", timedelta(hours=3))
+    yield made, clock
+    await made.close()
+    # What it wrote lies ahead of the clock that everybody else goes by.
+    table = storage.table(STATE_TABLE)
+    async for row in table.query_entities("PartitionKey eq @pace", parameters={"pace": PARTITION}):
+        await table.delete_entity(row)
+
+
+async def test_a_very_long_pause_is_probed_with_one_user(
+    patient: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """After ten minutes, by one caller; refused once more it stays closed, and answered it opens for everybody."""
+    engine, clock = patient
+    named = [user for user in map(parse_user, NAMES) if user]
+    assert [answer.status for answer in await engine.gated.read_users(named)] == [429] * 5
+    assert await reads(directory) == 0
+    clock.jump(10.1)
+    await directory.fault("^/users", status=429, headers={"Retry-After": "7200"})
+    assert [answer.status for answer in await engine.gated.read_users(named)] == [429] * 5
+    assert await reads(directory) == 1
+    assert [answer.status for answer in await engine.gated.read_users(named)] == [429] * 5
+    assert await reads(directory) == 1
+    clock.jump(10.1)
+    assert [answer.status for answer in await engine.gated.read_users(named)] == [200, 429, 429, 429, 429]
+    assert [answer.status for answer in await engine.gated.read_users(named)] == [200] * 5
+
+
+@pytest.mark.parametrize("reader", ["filter", "list"])
+async def test_any_read_may_be_the_probe(patient: tuple[Engine, JumpingClock], reader: str) -> None:
+    """Whoever comes first once ten minutes have passed."""
+    engine, clock = patient
+    text = "accountEnabled eq true"
+    clock.jump(10.1)
+    if reader == "filter":
+        assert (await engine.gated.probe_filter(text)).status == 200
+    else:
+        assert {answer.status async for answer in engine.gated.users_matching(text)} == {200}
+    assert await engine.gates.closed_until("read") is None
+
+
+async def test_a_request_comes_back_for_the_probe_and_goes_on(
+    patient: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """It does not sleep for the three hours that Graph asked for."""
+    engine, clock = patient
+    record = new_record(clock.now(), counts=Counts(total=5, pending=5))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES)))
+    await engine.resume(record.id)
+    waits_until = (await stored_run(engine.log, record.id)).next_at
+    assert waits_until
+    assert timedelta(minutes=9) < waits_until - clock.now() <= timedelta(minutes=10)
+    clock.jump(10.1)
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    assert len(await directory.served()) == 5

@@ -56,7 +56,7 @@ async def test_a_member_who_cannot_be_told_makes_the_list_unreadable(
 
 def guarded(engine: Engine) -> Submitter:
     """What accepts requests where a group is protected."""
-    engine.planner = Planner(graph=engine.gated, gates=engine.gates, protected=protected(engine))
+    engine.planner = Planner(graph=engine.gated, protected=protected(engine))
     return Submitter(
         log=engine.log,
         ledger=engine.ledger,
