@@ -195,6 +195,9 @@ class StatusLog(Protocol):
     def rows(self, request_id: str, *, after: int = 0) -> AsyncIterator[UserRow]:
         """All users behind a position, in order, read page by page."""
 
+    def identities(self, request_id: str, *, to: int) -> AsyncIterator[str]:
+        """Who the users up to a position are, in order: the object id, or the text that named a user without one."""
+
     async def trim(self, request_id: str, *, after: int) -> None:
         """Remove rows behind a position: those of a page of planning that was not finished."""
 

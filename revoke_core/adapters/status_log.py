@@ -204,6 +204,15 @@ class TableStatusLog:
             async for row in _users(self._storage.table(USERS_TABLE).query_entities(query, parameters=values)):
                 yield row
 
+    async def identities(self, request_id: str, *, to: int) -> AsyncIterator[str]:
+        """Two columns of each row: whole rows of all users would be the largest pages that a worker ever reads."""
+        query = "PartitionKey eq @id and RowKey le @last"
+        values = {"id": request_id, "last": row_key(to)}
+        table = self._storage.table(USERS_TABLE)
+        with answering():
+            async for entity in table.query_entities(query, parameters=values, select=["UserId", "Input"]):
+                yield entity.get("UserId") or entity["Input"]
+
     async def trim(self, request_id: str, *, after: int) -> None:
         """Delete the rows behind a position; what somebody else deletes meanwhile is no error."""
         from azure.data.tables import TableTransactionError  # noqa: PLC0415 -- kept out of the app's import

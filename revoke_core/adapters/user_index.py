@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from revoke_core.domain.results import UserRow
 
 _ROWS_PER_WRITE: Final = 100
-# Building sixteen transactions at once would keep everything else waiting, the next call to Graph among it.
+# A page of users is sixteen transactions and more. All at once they would be the largest thing in a worker's memory,
+# and building them would keep everything else waiting, the next call to Graph among it.
 _LANES: Final = 2
 _SEPARATOR: Final = "|"
 

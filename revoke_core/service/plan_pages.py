@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.folding import Named
+from revoke_core.domain.identifiers import user_key
 from revoke_core.domain.results import Problem, UserRow, UserStatus
 from revoke_core.service.planning import UNPROVEN_BY_PERMISSION, Lookup, Planner, warnings_for
 from revoke_core.service.run_in_hand import ROWS_PER_COMMIT
@@ -220,7 +221,6 @@ class PagedPlanning:
         if self._named is None:
             self._named = Named()
             if self.positions:
-                async for row in self._log.rows(self._hand.run.request_id):
-                    if row.position <= self.positions:
-                        self._named.add(row.user_id or row.given.strip().lower())
+                async for identity in self._log.identities(self._hand.run.request_id, to=self.positions):
+                    self._named.add(user_key(identity))
         return self._named

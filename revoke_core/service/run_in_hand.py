@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_COMMIT: Final = 99
 # Findings wait this long for a mark that takes them along; a crash meanwhile costs reads, never a second revoke.
-# At Graph's sustained rate the next mark is a second away.
-LINGER: Final = timedelta(seconds=1)
+# At Graph's sustained rate the next mark is a second away, under a limit lower than published somewhat more.
+LINGER: Final = timedelta(seconds=2)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class RunInHand:
         await mark.done
 
     async def land(self, flight: Flight, rows: Sequence[tuple[UserRow | None, UserRow]], **changes: Any) -> None:
-        """Enter what became of a call; committed with the next mark, or a second later."""
+        """Enter what became of a call; committed with the next mark, or soon without one."""
         await self._enter(rows, changes, lands=flight)
 
     async def note(self, rows: Sequence[tuple[UserRow | None, UserRow]] = (), **changes: Any) -> None:

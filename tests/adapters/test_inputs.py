@@ -4,10 +4,8 @@ import random
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import pytest
-from azure.data.tables.aio import TableServiceClient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,17 +119,6 @@ async def parts_of(log: TableStatusLog, request_id: str) -> list[list[str]]:
     while (users := await log.named_users(request_id, len(found))) is not None:
         found.append([user.given for user in users])
     return found
-
-
-@pytest.fixture
-async def requests_sent(azurite: str, storage: Storage) -> list[str]:
-    """The requests to the storage, as they leave from now on."""
-    sent: list[str] = []
-    await storage.table_service().close()
-    storage._tables = TableServiceClient.from_connection_string(
-        azurite, raw_request_hook=lambda call: sent.append(unquote(call.http_request.url))
-    )
-    return sent
 
 
 @pytest.mark.parametrize("count", [0, 1, PART_USERS])

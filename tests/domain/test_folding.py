@@ -1,4 +1,5 @@
-import sys
+import random
+import tracemalloc
 import uuid
 
 from hypothesis import given
@@ -7,20 +8,20 @@ from hypothesis import strategies as st
 from revoke_core.domain.folding import Named
 
 IDENTITIES = st.uuids().map(str) | st.uuids().map(lambda it: str(it).upper()) | st.text(max_size=30)
-# Close together, so that they share slots, and with the value that marks an empty one.
+# Close together, so that they are alike in most of their bytes.
 CLOSE = st.integers(0, 400).map(lambda number: str(uuid.UUID(int=number * 1024)))
 
 
 @given(st.lists(IDENTITIES | CLOSE, max_size=300))
 def test_it_tells_what_a_set_would_tell(identities: list[str]) -> None:
-    """Ids compare without case, other names as they are; 0 shares the place of 1, which no object id is."""
+    """Ids compare without case, other names as they are."""
 
     def meaning(identity: str) -> object:
         try:
             canonical = str(uuid.UUID(identity)) == identity.lower()
         except ValueError:
             canonical = False
-        return max(uuid.UUID(identity).int, 1) if canonical else identity
+        return uuid.UUID(identity).int if canonical else identity
 
     named, known = Named(), set()
     for identity in identities:
@@ -32,7 +33,7 @@ def test_it_tells_what_a_set_would_tell(identities: list[str]) -> None:
 
 
 def test_it_grows_without_forgetting_anybody() -> None:
-    """Through every doubling up to 100,000 users."""
+    """Through every size up to 100,000 users."""
     named = Named()
     identities = [str(uuid.uuid5(uuid.NAMESPACE_DNS, str(number))) for number in range(100_000)]
     assert all(named.add(identity) for identity in identities)
@@ -40,11 +41,27 @@ def test_it_grows_without_forgetting_anybody() -> None:
     assert len(named) == 100_000
 
 
-def test_a_user_costs_at_most_40_bytes() -> None:
-    """16 for its place in a table that is at least two fifths full once it has grown: 2 MB for 100,000."""
-    named = Named()
-    for number in range(1, 100_001):
-        named.add(str(uuid.UUID(int=number)))
-        if number >= 1_000 and number % 500 == 0:
-            size = sys.getsizeof(named._high) + sys.getsizeof(named._low)
-            assert size <= 40 * number
+def test_nobody_is_taken_for_the_end_of_one_and_the_start_of_another() -> None:
+    """Users lie one behind the other: bytes that are found across two of them name nobody, and hide nobody either."""
+    dice = random.Random(1)  # noqa: S311 -- made-up ids, no secret
+    named, new = Named(), bytes.fromhex("8f5d2c7ab1e64d0f9c3a17e2b4860d5e")
+    # So many that on each shelf one that ends like its first half is followed by one that begins like its second.
+    for _ in range(5_000):
+        for other in (dice.randbytes(8) + new[:8], new[8:] + dice.randbytes(8)):
+            named.add(str(uuid.UUID(bytes=other)))
+    assert named.add(str(uuid.UUID(bytes=new)))
+    assert not named.add(str(uuid.UUID(bytes=new)))
+
+
+def test_a_user_costs_at_most_20_bytes() -> None:
+    """At every moment on the way to 100,000, so that nothing is held twice while it grows."""
+    tracemalloc.start()
+    try:
+        named = Named()
+        for size in range(10_000, 100_001, 10_000):
+            for number in range(size - 10_000, size):
+                named.add(str(uuid.UUID(int=number << 64)))
+            assert tracemalloc.get_traced_memory()[1] <= 20 * size
+            tracemalloc.reset_peak()
+    finally:
+        tracemalloc.stop()
