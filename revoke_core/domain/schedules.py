@@ -16,8 +16,8 @@ LONGEST_PAUSE: Final = timedelta(minutes=5)
 
 # A lost answer is settled by reading this long after the call was sent; only then may the call be sent again.
 SETTLE_READS: Final = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120))
-# A server error is an answer: the call has most likely ended, so a cut-off that will move has moved within seconds.
-SETTLE_READS_AFTER_ERROR: Final = SETTLE_READS[:2]
+# A server error is an answer: the call has most likely ended, and what is waited for is replication alone.
+SETTLE_READS_AFTER_ERROR: Final = SETTLE_READS[:3]
 # A call whose worker died is not under way any more once the host is gone. It may have been announced and never sent,
 # so it is not waited for as long as an answer that was lost on the way.
 SETTLE_READS_AFTER_CRASH: Final = tuple(timedelta(seconds=s) for s in (1, 5, 30, 60))
