@@ -42,8 +42,8 @@ class Backlog:
         self._read_due: dict[int, datetime] = {}
         self._proofs_loaded_to = 0
         self._next_round: datetime | None = None
-        # Whoever changed since a page was asked for: what the page says of them is old.
-        self._changed: set[int] = set()
+        # Whoever changes while a page is read. Kept any longer, it would come to hold every user of the request.
+        self._changed: set[int] | None = None
 
     @property
     def unsent(self) -> int:
@@ -74,8 +74,8 @@ class Backlog:
 
     async def load(self, positions: int) -> None:
         """Read the next waiting users."""
-        found, complete = await self._page(UserStatus.PENDING, self.loaded_to)
-        known = {*self._in_flight, *self._doubtful, *self._changed, *(row.position for row in self._again)}
+        found, complete, changed = await self._page(UserStatus.PENDING, self.loaded_to)
+        known = {*self._in_flight, *self._doubtful, *changed, *(row.position for row in self._again)}
         for row in found:
             # Planning may have handed users over while the page was read.
             if self.loaded_to < row.position <= positions and row.position not in known:
@@ -101,7 +101,8 @@ class Backlog:
 
     def landed(self, row: UserRow, *, proving: bool) -> None:
         """What became of a user who was sent or read."""
-        self._changed.add(row.position)
+        if self._changed is not None:
+            self._changed.add(row.position)
         self._read_due.pop(row.position, None)
         for group in (self._in_flight, self._doubtful, self._unproven):
             group.pop(row.position, None)
@@ -165,9 +166,9 @@ class Backlog:
 
     async def load_unproven(self, now: datetime, every: timedelta) -> None:
         """Read more unproven users, round after round."""
-        found, complete = await self._page(UserStatus.REVOKED, self._proofs_loaded_to)
+        found, complete, changed = await self._page(UserStatus.REVOKED, self._proofs_loaded_to)
         for row in found:
-            if row.position not in self._changed and row.position not in self._unproven:
+            if row.position not in changed and row.position not in self._unproven:
                 self._await_read(self._unproven, row)
         self._proofs_loaded_to = 0 if complete else found[-1].position
         self._next_round = now + every if complete else None
@@ -193,8 +194,11 @@ class Backlog:
         if moment:
             self._read_due[row.position] = moment
 
-    async def _page(self, status: UserStatus, after: int) -> tuple[list[UserRow], bool]:
+    async def _page(self, status: UserStatus, after: int) -> tuple[list[UserRow], bool, set[int]]:
+        """Rows, whether they were the last, and who changed meanwhile: what the page says of those is old."""
         # In this order, or somebody who changes during the commit would be taken for what the table still says.
-        self._changed.clear()
+        self._changed = changed = set[int]()
         await self._commit()
-        return await self._log.waiting_rows(self._request_id, status, after=after, limit=_PAGE)
+        found, complete = await self._log.waiting_rows(self._request_id, status, after=after, limit=_PAGE)
+        self._changed = None
+        return found, complete, changed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -123,6 +124,23 @@ async def test_a_proof_that_came_while_unproven_users_were_read_stands(log: Watc
     await backlog.load_unproven(NOON, timedelta(seconds=30))
     due = backlog.due(NOON + timedelta(hours=1), 20)
     assert [row.position for row in due] == [2, 3]
+
+
+async def test_who_is_done_with_is_not_held(log: WatchedLog, clock: HandSetClock) -> None:
+    """However many users go straight from planning to their last word while no page is read from the table."""
+    _, backlog = await stored(log, clock, [])
+    await backlog.load(0)
+    tracemalloc.start()
+    try:
+        for first in range(1, 20_001, 100):
+            backlog.planned(users(first, first + 99))
+            for row in backlog.take(100):
+                backlog.landed(row.ended(UserStatus.REVOKED), proving=True)
+                backlog.landed(row.ended(UserStatus.VERIFIED), proving=True)
+        assert (backlog.done_to, backlog.is_empty) == (20_000, True)
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_findings_are_written_before_the_table_is_asked(log: WatchedLog, clock: HandSetClock) -> None:
