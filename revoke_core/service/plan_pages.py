@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.ports import StatusLog, UserIndex
     from revoke_core.service.backlog import Backlog
+    from revoke_core.service.planning import PlannedPage
     from revoke_core.service.run_in_hand import RunInHand
     from revoke_core.service.sources import SourcePage, Sources
     from revoke_core.service.waiting import Pauses
@@ -138,9 +139,7 @@ class PagedPlanning:
             await asyncio.shield(self._indexing)
 
     async def _plan(self, page: SourcePage) -> None:
-        named = await self._known_names()
-        lookup = await self._planner.lookup(page.users, self._lookup)
-        made = await self._planner.page(self._request, page.users, lookup, named, first=self.positions + 1)
+        made = await self._made(page)
         if isinstance(made, Lookup):
             self._lookup = made
             problem = made.obstacle or problems.GRAPH_UNAVAILABLE
@@ -149,6 +148,12 @@ class PagedPlanning:
         self._lookup = None
         self._readable = self._readable and made.readable
         await self._enter(page, made.rows, excluded=made.excluded)
+
+    async def _made(self, page: SourcePage) -> PlannedPage | Lookup:
+        """By itself, so that what Graph said of the page, the largest part of it, is let go before rows are written."""
+        named = await self._known_names()
+        lookup = await self._planner.lookup(page.users, self._lookup)
+        return await self._planner.page(self._request, page.users, lookup, named, first=self.positions + 1)
 
     async def _enter(
         self, page: SourcePage, rows: list[UserRow], *, excluded: int, ending: Ending | None = None
