@@ -71,8 +71,12 @@ class Directory:
 
     async def served(self) -> list[str]:
         """Whom the tenant was told to revoke, in order, refusals included."""
+        return [entry["userId"] for entry in await self.revocations()]
+
+    async def revocations(self) -> list[dict[str, Any]]:
+        """The tenant's own log of revokes."""
         async with self._session.get(f"{self.root}/_sim/revocations") as answer:
-            return [entry["userId"] for entry in await answer.json()]
+            return list(await answer.json())
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ SCOPES: Final = ("any", "single", "item", "envelope", "token")
 _MATCH: Final = {"method", "path", "userId", "scope"}
 _ACTION: Final = {
     "status",
+    "done",
     "headers",
     "body",
     "delayMs",

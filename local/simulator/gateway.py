@@ -61,14 +61,25 @@ class Gateway:
         if action.get("drop") == "before":
             return Answer(status=0, mishap=mishap)
         if replaces:
+            moved = action.get("done") and self._has_moved(call)
             answer = self._scripted(call, action)
             if call.route and call.route.name == "revoke":
-                self.operations.note(call, call.route.key, answer.status, effective=False)
+                self.operations.note(call, call.route.key, answer.status, effective=bool(moved))
             self.note_sent_away(call.kind, answer)
         else:
             answer = self._served(call)
         answer.mishap = mishap
         return answer
+
+    def _has_moved(self, call: Call) -> bool:
+        """Do the work of a call that is answered otherwise; whether it was a revoke that took effect."""
+        served = self.operations.served
+        known = len(served)
+        self._served(call)
+        moved = any(entry.effective for entry in served[known:])
+        # One call, one entry: the caller writes the one with the status that was answered.
+        del served[known:]
+        return moved
 
     def note_sent_away(self, kind: str, answer: Answer) -> None:
         """Remember a scripted 429, so that who comes back early is booked."""

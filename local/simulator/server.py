@@ -101,6 +101,8 @@ class Server:
         writes = any(item["method"].upper() != "GET" for item in items)
         gateway.gatekeeper.arrived("write" if writes else "read")
         if action and (action.get("drop") == "before" or {"status", "raw", "redirect"} & set(action)):
+            if action.get("done"):
+                answered(items, call, gateway.answer, seed=self._tenant.settings.shuffle_seed)
             scripted = gateway._scripted(call, action)  # noqa: SLF001 -- as above
             scripted.mishap = mishap_of(action)
             gateway.note_sent_away("write" if writes else "read", scripted)

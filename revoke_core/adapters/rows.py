@@ -10,6 +10,7 @@ from revoke_core.domain.moments import parsed_or_none, written
 from revoke_core.domain.results import (
     Correlation,
     Counts,
+    Doubt,
     Problem,
     RequestedBy,
     RequestRecord,
@@ -104,8 +105,7 @@ def user_entity(request_id: str, row: UserRow) -> Entity:
         "GraphRequestId": row.graph_request_id,
         "Attempts": row.attempts,
         "SentAt": _time(row.sent_at),
-        "AnsweredError": row.answered_error or None,
-        "Orphaned": row.orphaned or None,
+        "Doubt": row.doubt.value if row.doubt else None,
         "BlindRepeats": row.blind_repeats or None,
     }
     return _present(entity | _problem_columns(row.problem))
@@ -125,8 +125,7 @@ def user_from(entity: Mapping[str, Any]) -> UserRow:
         graph_request_id=entity.get("GraphRequestId"),
         attempts=int(entity.get("Attempts") or 0),
         sent_at=parsed_or_none(entity.get("SentAt")),
-        answered_error=bool(entity.get("AnsweredError")),
-        orphaned=bool(entity.get("Orphaned")),
+        doubt=Doubt(entity["Doubt"]) if entity.get("Doubt") else None,
         blind_repeats=int(entity.get("BlindRepeats") or 0),
         problem=_problem(entity),
     )

@@ -41,6 +41,15 @@ class RequestStatus(StrEnum):
         return self not in (RequestStatus.ACCEPTED, RequestStatus.HELD, RequestStatus.RUNNING)
 
 
+class Doubt(StrEnum):
+    """Why nobody knows whether Graph carried a revoke call out."""
+
+    LOST = "lost"
+    CRASH = "crash"
+    ERROR = "error"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why something did not happen: a stable code, a sentence, and what a person can do about it."""
@@ -57,8 +66,7 @@ class UserRow:
 
     ``sent_at`` is the write-ahead mark: set before a revoke call leaves, cleared when Graph certainly did not carry it
     out. A ``pending`` row that has it is in doubt and is settled by reading the cut-off, never by sending again first.
-    ``answered_error`` says that Graph did answer that call, with a server error, and ``orphaned`` that its worker died:
-    then less waiting settles it.
+    ``doubt`` says why: how long it is read before it is sent again depends on that.
     ``valid_from_before`` is the cut-off as it was read before anything was sent.
     """
 
@@ -73,8 +81,7 @@ class UserRow:
     graph_request_id: str | None = None
     attempts: int = 0
     sent_at: datetime | None = None
-    answered_error: bool = False
-    orphaned: bool = False
+    doubt: Doubt | None = None
     blind_repeats: int = 0
     problem: Problem | None = None
 

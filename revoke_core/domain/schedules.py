@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from revoke_core.domain.results import UserRow, UserStatus
+from revoke_core.domain.results import Doubt, UserRow, UserStatus
 
 CLOCK_SKEW: Final = timedelta(seconds=5)
 LIFETIME: Final = timedelta(hours=24)
@@ -14,13 +14,19 @@ HELD_LIFETIME: Final = timedelta(hours=24)
 LEASE: Final = timedelta(seconds=45)
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 
-# A lost answer is settled by reading this long after the call was sent; only then may the call be sent again.
-SETTLE_READS: Final = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120))
-# A server error is an answer: the call has most likely ended, and what is waited for is replication alone.
-SETTLE_READS_AFTER_ERROR: Final = SETTLE_READS[:3]
-# A call whose worker died is not under way any more once the host is gone. It may have been announced and never sent,
-# so it is not waited for as long as an answer that was lost on the way.
-SETTLE_READS_AFTER_CRASH: Final = tuple(timedelta(seconds=s) for s in (1, 5, 30, 60))
+# A call in doubt is settled by reading this long after it was sent; only then may it be sent again.
+SETTLE_READS: Final = {
+    doubt: tuple(timedelta(seconds=s) for s in seconds)
+    for doubt, seconds in {
+        Doubt.LOST: (1, 5, 30, 120),
+        # It is not under way any more once the host is gone, and may have been announced and never sent.
+        Doubt.CRASH: (1, 5, 30, 60),
+        # A server error is an answer: the call has most likely ended, and what is waited for is replication alone.
+        Doubt.ERROR: (1, 5, 30),
+        # A service that says it is unavailable has most likely done nothing, and is asked again soon.
+        Doubt.REFUSED: (1,),
+    }.items()
+}
 # Replication of the cut-off takes seconds to minutes; after the last read the user is failed/unverified.
 PROOF_READS: Final = tuple(timedelta(seconds=s) for s in (0, 1, 3, 8, 15, 30, 60, 120, 180, 300, 450, 600))
 
@@ -39,9 +45,7 @@ def next_read(row: UserRow, last_read: datetime | None) -> datetime | None:
 def _offsets(row: UserRow) -> tuple[timedelta, ...]:
     if row.status is UserStatus.REVOKED:
         return PROOF_READS
-    if row.answered_error:
-        return SETTLE_READS_AFTER_ERROR
-    return SETTLE_READS_AFTER_CRASH if row.orphaned else SETTLE_READS
+    return SETTLE_READS[row.doubt or Doubt.LOST]
 
 
 def has_moved(row: UserRow, valid_from: datetime | None) -> bool:

@@ -6,12 +6,13 @@ which is which (https://learn.microsoft.com/graph/errors advises against branchi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain import problems
 from revoke_core.domain.permissions import REVOKE, TokenFacts
+from revoke_core.domain.results import Doubt, UserRow, UserStatus
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -63,11 +64,12 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An effect with its reason; ``pause`` is the wait Graph asked for, if it did."""
+    """An effect with its reason; ``pause`` is the wait Graph asked for, if it did. ``doubt`` goes with ``DOUBT``."""
 
     effect: Effect
     problem: Problem | None = None
     pause: timedelta | None = None
+    doubt: Doubt | None = None
 
 
 _UNAUTHORIZED: Final = 401
@@ -75,24 +77,39 @@ _FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
 _BAD_REQUEST: Final = 400
 _THROTTLED: Final = 429
-_NOT_CARRIED_OUT: Final = frozenset({408, 409, 412, 423, 424, 503, 509})
+_NOT_CARRIED_OUT: Final = frozenset({408, 409, 412, 423, 424})
+_UNAVAILABLE: Final = 503
+_SERVER_ERRORS: Final = frozenset({500, 502, 504, 507})
 
 
 def of_revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) -> Verdict:
     """The verdict on a revoke call.
 
     ``token_has_revoked`` says whether this very token has revoked somebody, which proves its permission.
-    A 5xx other than 503 may hide a call that was carried out: it is in doubt, like a lost answer.
+    A 5xx may hide a call that was carried out: it is in doubt, like a lost answer.
     """
     if answer.delivery is Delivery.LOST:
-        return Verdict(Effect.DOUBT, problems.GRAPH_UNAVAILABLE)
+        return Verdict(Effect.DOUBT, problems.GRAPH_UNAVAILABLE, doubt=Doubt.LOST)
     if answer.is_success:
         return Verdict(Effect.ACCEPTED)
     if answer.status == _FORBIDDEN:
         return Verdict(Effect.FINAL, _forbidden(token, token_has_revoked=token_has_revoked))
-    if answer.status in (500, 502, 504, 507):
-        return Verdict(Effect.DOUBT, problems.GRAPH_UNAVAILABLE, answer.retry_after)
+    if answer.delivery is Delivery.ANSWERED and answer.status in {_UNAVAILABLE, *_SERVER_ERRORS}:
+        doubt = Doubt.REFUSED if answer.status == _UNAVAILABLE else Doubt.ERROR
+        return Verdict(Effect.DOUBT, problems.GRAPH_UNAVAILABLE, answer.retry_after, doubt)
     return _common(answer)
+
+
+def unread(row: UserRow) -> UserRow:
+    """What becomes of a user in doubt whom the app may not read: the call is made once more.
+
+    It is made as often as it takes where Graph said that it was unavailable.
+    """
+    if row.doubt is Doubt.REFUSED:
+        return replace(row, sent_at=None, doubt=None)
+    if row.blind_repeats:
+        return row.ended(UserStatus.FAILED, problems.OUTCOME_UNKNOWN)
+    return replace(row, sent_at=None, doubt=None, blind_repeats=row.blind_repeats + 1)
 
 
 def of_read(answer: Answer) -> Verdict:

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from revoke_core.domain.results import UserRow, UserStatus
+from revoke_core.domain.results import Doubt, UserRow, UserStatus
 from revoke_core.domain.schedules import next_read
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Backlog:
     def adopt_flight(self, rows: Iterable[UserRow], sent_at: datetime) -> list[tuple[UserRow, UserRow]]:
         """Users of a call whose worker died: in doubt from when it was announced. Pairs of before and after."""
         pairs = [
-            (row, replace(row, sent_at=sent_at, attempts=row.attempts + 1, orphaned=True))
+            (row, replace(row, sent_at=sent_at, attempts=row.attempts + 1, doubt=Doubt.CRASH))
             for row in rows
             if row.status is UserStatus.PENDING and row.sent_at is None
         ]

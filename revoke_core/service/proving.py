@@ -13,7 +13,7 @@ from revoke_core.domain.moments import parsed_or_none
 from revoke_core.domain.permissions import READ_USERS
 from revoke_core.domain.results import UserRow, UserStatus
 from revoke_core.domain.schedules import has_moved, next_read, settles
-from revoke_core.domain.verdicts import Answer, Effect, Verdict, of_read
+from revoke_core.domain.verdicts import Answer, Effect, Verdict, of_read, unread
 from revoke_core.service.planning import UNPROVEN_BY_PERMISSION
 from revoke_core.service.run_in_hand import ROWS_PER_COMMIT
 from revoke_core.service.targets import target
@@ -81,7 +81,7 @@ class Prover:
 
     async def _give_up(self, hand: RunInHand, backlog: Backlog) -> None:
         """Reading is not permitted any more: without this, revoked users would wait for a proof that can never come."""
-        blind = [(row, _blind(row)) for row in backlog.give_up_reading()]
+        blind = [(row, unread(row)) for row in backlog.give_up_reading()]
         for _, row in blind:
             backlog.landed(row, proving=False)
         # From here on they may be sent again: the mark of that has to come after this.
@@ -103,14 +103,8 @@ def _judged(row: UserRow, answer: Answer, *, last: bool, proving: bool) -> UserR
             return replace(row.ended(UserStatus.VERIFIED), valid_from=valid_from)
         return row.ended(UserStatus.FAILED, problems.UNVERIFIED) if last else row
     if settles(row, valid_from):
-        settled = replace(row, revoked_at=row.sent_at, answered_error=False, orphaned=False)
+        settled = replace(row, revoked_at=row.sent_at, doubt=None)
         if not proving:
             return settled.ended(UserStatus.REVOKED)
         return replace(settled.ended(UserStatus.VERIFIED), valid_from=valid_from)
-    return replace(row, sent_at=None, answered_error=False, orphaned=False) if last else row
-
-
-def _blind(row: UserRow) -> UserRow:
-    if row.blind_repeats:
-        return row.ended(UserStatus.FAILED, problems.OUTCOME_UNKNOWN)
-    return replace(row, sent_at=None, orphaned=False, blind_repeats=row.blind_repeats + 1)
+    return replace(row, sent_at=None, doubt=None) if last else row

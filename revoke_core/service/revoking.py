@@ -10,7 +10,7 @@ from revoke_core.domain import problems
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.permissions import READ_USERS, REVOKE, TokenFacts
 from revoke_core.domain.results import Problem, UserRow, UserStatus
-from revoke_core.domain.verdicts import Answer, Delivery, Effect, Verdict, of_revoke
+from revoke_core.domain.verdicts import Answer, Delivery, Effect, Verdict, of_revoke, unread
 from revoke_core.ports import Flight
 from revoke_core.service.targets import target
 
@@ -145,11 +145,8 @@ def _result(row: UserRow, answer: Answer, verdict: Verdict, *, readable: bool) -
         case Effect.AGAIN:
             never_left = answer.delivery in (Delivery.NOT_SENT, Delivery.UNOPENED)
             return replace(row, sent_at=None, attempts=row.attempts - never_left)
-        case Effect.DOUBT if readable:
-            return replace(row, answered_error=answer.delivery is Delivery.ANSWERED)
-    if row.blind_repeats:
-        return row.ended(UserStatus.FAILED, problems.OUTCOME_UNKNOWN)
-    return replace(row, sent_at=None, blind_repeats=row.blind_repeats + 1)
+    in_doubt = replace(row, doubt=verdict.doubt)
+    return in_doubt if readable else unread(in_doubt)
 
 
 def _stops_all(verdict: Verdict, token: TokenFacts) -> bool:

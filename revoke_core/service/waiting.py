@@ -59,6 +59,9 @@ class Pauses:
         waits = [verdict for verdict in verdicts if verdict.effect in (Effect.AGAIN, Effect.DOUBT)]
         if not waits:
             return self.cleared(kind)
+        if len(waits) < len(verdicts):
+            # What lets a part of a call through is no outage: the pause does not grow.
+            self._failures = 0
         pause = max((verdict.pause for verdict in waits if verdict.pause), default=None)
         again = next((verdict for verdict in waits if verdict.effect is Effect.AGAIN), waits[0])
         return await self.obstacle(kind, again.problem or problems.GRAPH_UNAVAILABLE, pause)

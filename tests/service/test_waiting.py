@@ -45,6 +45,14 @@ async def test_pauses_grow_until_something_gets_through(pauses: Pauses, clock: H
     assert (await pauses.after("write", FAILED))["failures"] == 1
 
 
+async def test_pauses_do_not_grow_while_a_part_gets_through(pauses: Pauses, clock: HandSetClock) -> None:
+    """Three of twenty refused each time is a Graph that works, not an outage."""
+    for _ in range(5):
+        await pauses.after("write", FAILED + DONE)
+        assert await pauses.open_from("write") == clock.now() + timedelta(seconds=1)
+        clock.moment += timedelta(seconds=1)
+
+
 async def test_calls_that_fail_together_are_one_failure(pauses: Pauses, clock: HandSetClock) -> None:
     """Eight of them are on their way in a burst: a moment's trouble is no reason to wait two minutes."""
     for _ in range(8):

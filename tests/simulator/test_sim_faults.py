@@ -51,6 +51,16 @@ async def test_a_lost_connection_does_or_does_not_do_the_work(sim: Simulator, dr
     assert len(await sim.truth("revocations")) == logged
 
 
+async def test_an_error_may_be_told_of_work_that_was_done(sim: Simulator) -> None:
+    """By itself the log has the status that was answered; of a batch, each item has its own."""
+    await sim.fault(match={"scope": "single"}, status=503, done=True)
+    await sim.fault(match={"scope": "envelope"}, status=503, done=True)
+    assert (await sim.revoke("adele@contoso.com")).status == 503
+    assert (await sim.batch("bob@contoso.com")).status == 503
+    log = await sim.truth("revocations")
+    assert [(entry["status"], entry["effective"]) for entry in log] == [(503, True), (200, True)]
+
+
 async def test_a_batch_whose_answer_is_lost_was_carried_out(sim: Simulator) -> None:
     """All three are revoked and logged with the status they would have been sent."""
     await sim.fault(match={"scope": "envelope"}, drop="after")
