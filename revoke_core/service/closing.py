@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from revoke_core.domain import problems
-from revoke_core.domain.results import UserRow, UserStatus
+from revoke_core.domain.results import Problem, UserRow, UserStatus
+from revoke_core.domain.schedules import HELD_LIFETIME
 from revoke_core.service.run_in_hand import ROWS_PER_COMMIT
+from revoke_core.service.waiting import TRANSIENT
 
 if TYPE_CHECKING:
-    from revoke_core.ports import StatusLog
+    from datetime import datetime
+
+    from revoke_core.ports import Run, StatusLog
     from revoke_core.service.backlog import Backlog
-    from revoke_core.service.plan_pages import Ending
     from revoke_core.service.run_in_hand import RunInHand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The last word that everybody gets who is still open.
+
+    Those in doubt get theirs by being read. Once the request is too old they are not read any more: then
+    ``unsettled`` is theirs, for nobody may say of them that they were not sent.
+    """
+
+    status: UserStatus
+    problem: Problem
+    unsettled: Problem | None = None
+
+    @property
+    def too_old(self) -> bool:
+        """Whether nobody is waited for any more."""
+        return self.unsettled is not None
+
+
+def due_ending(run: Run, now: datetime, *, too_old_from: datetime, stopped: Problem | None) -> Ending | None:
+    """The last word for all who are still open, if there is one: refused, cancelled, stopped, too old."""
+    last = TRANSIENT.get(run.cause or "", problems.EXPIRED) if now >= too_old_from else None
+    if run.refusal:
+        return Ending(status=UserStatus.FAILED, problem=run.refusal, unsettled=last)
+    if run.cancel_requested:
+        return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED, unsettled=last)
+    if stopped:
+        return Ending(status=UserStatus.FAILED, problem=stopped, unsettled=last)
+    if run.is_held and run.held_at:
+        is_over = now >= run.held_at + HELD_LIFETIME
+        return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED) if is_over else None
+    return Ending(status=UserStatus.FAILED, problem=last, unsettled=last) if last else None
 
 
 async def close_open(hand: RunInHand, backlog: Backlog, log: StatusLog, ending: Ending) -> None:

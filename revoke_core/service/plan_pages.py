@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +10,7 @@ from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.folding import Named
 from revoke_core.domain.identifiers import user_key
-from revoke_core.domain.results import Problem, UserRow, UserStatus
+from revoke_core.domain.results import Problem, UserRow
 from revoke_core.service.planning import UNPROVEN_BY_PERMISSION, Lookup, Planner, warnings_for
 from revoke_core.service.run_in_hand import ROWS_PER_COMMIT
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.ports import StatusLog, UserIndex
     from revoke_core.service.backlog import Backlog
+    from revoke_core.service.closing import Ending
     from revoke_core.service.planning import PlannedPage
     from revoke_core.service.run_in_hand import RunInHand
     from revoke_core.service.sources import SourcePage, Sources
@@ -32,24 +32,6 @@ _INDEXED_AT_ONCE: Final = 1000
 # users are looked up, nor the next ones. Later pages are seven transactions of rows, and entries by user that
 # mostly fill one transaction for each first digit.
 _PAGES: Final = ((400, 7 * ROWS_PER_COMMIT), (1, 4 * ROWS_PER_COMMIT), (0, 100))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """The last word that everybody gets who is still open.
-
-    Those in doubt get theirs by being read. Once the request is too old they are not read any more: then
-    ``unsettled`` is theirs, for nobody may say of them that they were not sent.
-    """
-
-    status: UserStatus
-    problem: Problem
-    unsettled: Problem | None = None
-
-    @property
-    def too_old(self) -> bool:
-        """Whether nobody is waited for any more."""
-        return self.unsettled is not None
 
 
 class PagedPlanning:

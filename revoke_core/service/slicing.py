@@ -11,16 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from revoke_core.domain import problems
-from revoke_core.domain.results import RequestRecord, RequestStatus, UserStatus
+from revoke_core.domain.results import RequestRecord, RequestStatus
 from revoke_core.domain.schedules import HELD_LIFETIME, LIFETIME
-from revoke_core.service.closing import close_open
-from revoke_core.service.plan_pages import Ending
+from revoke_core.service.closing import Ending, close_open, due_ending
 from revoke_core.service.proof_reads import ProofReads
 from revoke_core.service.run_in_hand import LINGER
 from revoke_core.service.sending import Sending
 from revoke_core.service.tasks import Tasks
-from revoke_core.service.waiting import TRANSIENT
 
 if TYPE_CHECKING:
     from revoke_core.domain.request import RevocationRequest
@@ -177,20 +174,9 @@ class Slice:
         return (self._hand.run.confirmed_at or self._record.requested_at) + LIFETIME
 
     def _ending(self) -> Ending | None:
-        """The last word for all who are still open, if there is one: refused, cancelled, stopped, too old."""
-        run = self._hand.run
-        now = self._clock.now()
-        last = TRANSIENT.get(run.cause or "", problems.EXPIRED) if now >= self._too_old_from else None
-        if run.refusal:
-            return Ending(status=UserStatus.FAILED, problem=run.refusal, unsettled=last)
-        if run.cancel_requested:
-            return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED, unsettled=last)
-        if self._sending.stopped:
-            return Ending(status=UserStatus.FAILED, problem=self._sending.stopped, unsettled=last)
-        if run.is_held and run.held_at:
-            is_over = now >= run.held_at + HELD_LIFETIME
-            return Ending(status=UserStatus.SKIPPED, problem=problems.CANCELLED) if is_over else None
-        return Ending(status=UserStatus.FAILED, problem=last, unsettled=last) if last else None
+        return due_ending(
+            self._hand.run, self._clock.now(), too_old_from=self._too_old_from, stopped=self._sending.stopped
+        )
 
     async def _plan(self, ending: Ending | None) -> datetime | None:
         if self._planning.planned or (self._page and not self._page.done()):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core import logs
-from revoke_core.domain import problems
 from revoke_core.domain.errors import LeaseLost
-from revoke_core.domain.results import Counts, Problem, RequestRecord, RequestStatus, final_word
+from revoke_core.domain.results import Counts, RequestRecord, RequestStatus
 from revoke_core.domain.schedules import CLOCK_SKEW, LEASE
 from revoke_core.ports import Run
 from revoke_core.service.backlog import Backlog
 from revoke_core.service.plan_pages import PagedPlanning
+from revoke_core.service.putting_down import PuttingDown
 from revoke_core.service.run_in_hand import RunInHand
 from revoke_core.service.slicing import Rules, Slice
-from revoke_core.service.waiting import TRANSIENT, Pauses
+from revoke_core.service.waiting import Pauses
 
 if TYPE_CHECKING:
     from revoke_core.domain.request import RevocationRequest
@@ -71,6 +70,7 @@ class Worker:
         self._prover = prover
         self._clock = clock
         self._limits = limits
+        self._putting_down = PuttingDown(log=log, ledger=ledger, queue=queue, clock=clock)
 
     async def resume(self, request_id: str, *, until: datetime, patience: timedelta) -> RequestRecord | None:
         """Go on with a request that a message or the timer refers to; ``None`` when there is none.
@@ -128,8 +128,8 @@ class Worker:
         try:
             wake = await self._worked(record, request, hand, until=until, patience=patience, lookup=lookup)
             if wake is None:
-                return await self._finished(record, hand.run, receipt)
-            return await self._released(record, hand, wake, receipt)
+                return await self._putting_down.finished(record, hand, receipt)
+            return await self._putting_down.released(record, hand, wake, receipt)
         except LeaseLost:
             logs.event("lease_lost", requestId=record.id)
             return await self._log.get(record.id) or record
@@ -186,74 +186,6 @@ class Worker:
             rows = await self._log.rows_at(hand.run.request_id, flight.positions)
             await hand.land(flight, backlog.adopt_flight(rows, flight.sent_at))
         await hand.flush()
-
-    async def _finished(self, record: RequestRecord, run: Run, receipt: str | None) -> RequestRecord:
-        """Write the request's last word, then tidy up; each step may be repeated after a crash.
-
-        The run row stays: whoever still believes that nobody has begun the request fails to make it.
-        """
-        status = final_word(run.counts, excluded=run.excluded, dry_run=record.dry_run, cancelled=run.cancelled)
-        final = replace(
-            record,
-            status=RequestStatus.FAILED if run.refusal else self._word(status, run),
-            counts=run.counts,
-            warnings=run.warnings,
-            completed_at=self._clock.now(),
-            problem=self._problem(record, run),
-        )
-        await self._log.update(final)
-        logs.event("request_finished", requestId=record.id, status=final.status.value, total=run.counts.total)
-        await asyncio.gather(self._ledger.close(record.id), self._withdrawn(receipt))
-        return final
-
-    @staticmethod
-    def _word(status: RequestStatus, run: Run) -> RequestStatus:
-        """A cancelled request whose users were all done, or that had none yet, says what came of it."""
-        return RequestStatus.CANCELLED if run.cancel_requested and not run.counts.total else status
-
-    @staticmethod
-    def _problem(record: RequestRecord, run: Run) -> Problem | None:
-        if run.refusal:
-            return run.refusal
-        nobody = run.counts.total == run.excluded and not run.cancel_requested
-        return problems.NO_USERS_MATCHED if nobody else record.problem
-
-    async def _released(
-        self, record: RequestRecord, hand: RunInHand, wake: datetime, receipt: str | None
-    ) -> RequestRecord:
-        """Hand the rest to the queue side: let go first, or whoever gets the message finds the lease held.
-
-        Should the message never be sent, the timer finds the request past its time.
-        """
-        now = self._clock.now()
-        # While the lease is still held: whoever goes on writes the request's row after us, never before.
-        running = self._put_down(record, hand.run)
-        await self._log.update(running)
-        await hand.write(lease_until=None, owner="", next_at=wake)
-        if hand.was_told_more:
-            # Somebody spoke while the lease was still held: what was to be waited for has come.
-            wake = now
-            await hand.write(lease_until=None, next_at=wake)
-        seconds = max((wake - now).total_seconds(), 0)
-        await asyncio.gather(self._queue.put(record.id, delay=timedelta(seconds=seconds)), self._withdrawn(receipt))
-        if hand.run.is_held:
-            logs.event("request_held", requestId=record.id, users=hand.run.counts.total)
-        else:
-            logs.event("request_waits", requestId=record.id, cause=hand.run.cause, seconds=round(seconds, 1))
-        return running
-
-    @staticmethod
-    def _put_down(record: RequestRecord, run: Run) -> RequestRecord:
-        """The request's row while nobody works on it."""
-        transient = TRANSIENT.get(run.cause or "")
-        warnings = (*run.warnings, f"{transient.message} {transient.hint}") if transient else run.warnings
-        status = RequestStatus.HELD if run.is_held else RequestStatus.RUNNING
-        counts = run.counts if run.planned else record.counts
-        return replace(record, status=status, counts=counts, warnings=warnings)
-
-    async def _withdrawn(self, receipt: str | None) -> None:
-        if receipt:
-            await self._queue.withdraw(receipt)
 
     async def _begun(self, record: RequestRecord) -> Run:
         """Make the run row of a request that has none; ``LeaseLost`` when another worker was quicker."""

@@ -11,13 +11,15 @@ from steps import NAMES, ago, begun, controls, person
 
 from local.simulator.directory import object_id
 from revoke_core.domain import problems
-from revoke_core.domain.errors import Conflict
+from revoke_core.domain.errors import Conflict, LeaseLost
 from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow, UserStatus
 from revoke_core.domain.schedules import HELD_LIFETIME, LEASE, LIFETIME
 from revoke_core.ports import Flight, Run
+from revoke_core.service.putting_down import PuttingDown
+from revoke_core.service.run_in_hand import RunInHand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -408,6 +410,17 @@ async def test_the_last_word_is_not_taken_back(engine: Engine) -> None:
     stored = await engine.log.get(record.id)
     assert stored
     assert (stored.status, stored.counts) == (RequestStatus.SUCCEEDED, final.counts)
+
+
+async def test_a_worker_that_stood_still_says_no_last_word_after_another(engine: Engine) -> None:
+    """Whatever it would say, and be it the same: the request ended when the first one said so."""
+    record, run = await begun(engine, [person(1, status=UserStatus.VERIFIED)])
+    await engine.resume(record.id)
+    ended = await engine.log.get(record.id)
+    put_down = PuttingDown(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=engine.clock)
+    with pytest.raises(LeaseLost):
+        await put_down.finished(record, RunInHand(run=run, log=engine.log, clock=engine.clock), None)
+    assert await engine.log.get(record.id) == ended
 
 
 async def test_users_whom_a_dead_worker_did_not_enter_by_user_are_entered(engine: Engine) -> None:
