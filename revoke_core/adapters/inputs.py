@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from revoke_core.domain.identifiers import UserRef
 
@@ -78,10 +79,9 @@ def cut(data: bytes) -> list[bytes]:
     return [data[start : start + PROPERTY_BYTES] for start in range(0, len(data), PROPERTY_BYTES)]
 
 
-def in_entities(pieces: Sequence[bytes]) -> Iterator[dict[str, bytes]]:
+def in_entities(pieces: Iterable[bytes]) -> Iterator[dict[str, bytes]]:
     """The properties of each entity that holds some of the pieces, up to 12."""
-    for start in range(0, len(pieces), _ENTITY_PROPERTIES):
-        chunk = pieces[start : start + _ENTITY_PROPERTIES]
+    for chunk in batched(pieces, _ENTITY_PROPERTIES, strict=False):
         yield {_property(index): piece for index, piece in enumerate(chunk)}
 
 
