@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from revoke_core.domain.moments import written
-from revoke_core.domain.permissions import DEFAULT_GRANT, READ_GROUPS, READ_USERS, TokenFacts, grant_command
 from revoke_core.domain.redaction import redacted
 from revoke_core.domain.results import Problem
 
@@ -136,36 +134,6 @@ STABLE_CODES: Final = (
 )
 
 
-def app_permission_missing(token: TokenFacts) -> Problem:
-    """The app lacks the permission, as far as its token tells; the hint has the command that grants it."""
-    return Problem(
-        "appPermissionMissing",
-        "The app's identity lacks the Microsoft Graph permission to revoke sessions.",
-        _granting(DEFAULT_GRANT, token),
-    )
-
-
-def group_not_readable(group_id: str, token: TokenFacts) -> Problem:
-    """A 403 for a group's members."""
-    return _not_readable(f"read the members of group {group_id}", "GroupMember.Read.All", READ_GROUPS, token)
-
-
-def exclusion_unclear(token: TokenFacts) -> Problem:
-    """A user who may be one of those whom the request excludes, for ids and UPNs can't be compared."""
-    return Problem(
-        "appPermissionMissing",
-        "The app may not read users (User.Read.All is missing), so it cannot tell whether this is one of those whom "
-        "the request excludes; nothing was sent.",
-        "Exclude users in the form in which they are named: the members of a group by object id. "
-        f"Or let the app compare the two. {_granting('User.Read.All', token)}",
-    )
-
-
-def users_not_readable(token: TokenFacts) -> Problem:
-    """A 403 for the users that a filter matches."""
-    return _not_readable("look for the users that filter matches", "User.Read.All", READ_USERS, token)
-
-
 def group_not_found(group_id: str) -> Problem:
     """A group that Graph does not know; nobody of the whole request is revoked then."""
     return Problem(
@@ -194,18 +162,6 @@ def list_refused(what: str, status: int) -> Problem:
         "graphRefused",
         f"Microsoft Graph refuses to list {what} (status {status}); nobody was revoked.",
         "Try the same list in Graph Explorer, or name the users in users.",
-    )
-
-
-def refused_under_broad_permission(token: TokenFacts) -> Problem:
-    """A 403 that may mean either thing: nobody was revoked with this token yet, so both explanations are given."""
-    missing = app_permission_missing(token)
-    return Problem(
-        missing.code,
-        "Microsoft Graph refuses the call although the app carries a broader permission.",
-        "Either this tenant accepts only User.RevokeSessions.All: grant it as below with the app role id "
-        "77f3a031-c388-4f99-b373-dc68676a979e. Or the account is a privileged administrator: revoke another user to "
-        f"tell. {missing.hint}",
     )
 
 
@@ -238,32 +194,3 @@ NOT_PROCESSED: Final = Problem(
     "The message could not be carried out after several tries and was put aside.",
     "See the app's log for the cause, then send the message again.",
 )
-
-
-def _granting(permission: str, token: TokenFacts) -> str:
-    lifetime = ""
-    if token.issued_at and token.expires_at:
-        lifetime = (
-            f" The token in use was issued {written(token.issued_at)} and lives until {written(token.expires_at)}; "
-            "a newly granted permission may take that long to show (a new identity shows it at once)."
-        )
-    command = grant_command([permission], token.principal_id)
-    return f"Have a Privileged Role Administrator run: {command}{lifetime}"
-
-
-def _not_readable(purpose: str, permission: str, accepted: frozenset[str], token: TokenFacts) -> Problem:
-    granting = _granting(permission, token)
-    if token.roles is not None and token.may(accepted):
-        return Problem(
-            "appPermissionMissing",
-            f"Microsoft Graph refuses to let the app {purpose}, although its token carries a permission for it; "
-            "nobody was revoked.",
-            f"Something in this tenant asks for more than {permission}, or the permission was just taken away. "
-            f"Name the users in users meanwhile. {granting}",
-        )
-    return Problem(
-        "appPermissionMissing",
-        f"The app's identity lacks the Microsoft Graph permission {permission}, without which it may not {purpose}; "
-        "nobody was revoked.",
-        granting,
-    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from revoke_core.domain import problems
+from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.permissions import REVOKE, TokenFacts
 from revoke_core.domain.results import Doubt, UserRow, UserStatus
 
@@ -175,7 +175,7 @@ def _common(answer: Answer) -> Verdict:
 
 def _forbidden(token: TokenFacts, *, token_has_revoked: bool) -> Problem:
     if not token.may(REVOKE):
-        return problems.app_permission_missing(token)
+        return permission_problems.app_permission_missing(token)
     if not token.is_broad_only or token_has_revoked:
         return problems.TARGET_PRIVILEGED
-    return problems.refused_under_broad_permission(token)
+    return permission_problems.refused_under_broad_permission(token)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
-from revoke_core.domain import problems
+from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.identifiers import is_object_id
 from revoke_core.domain.moments import parsed_or_none
@@ -116,7 +116,7 @@ class Planner:
             if lookup.token is None or lookup.token.may(REVOKE):
                 return replace(lookup, obstacle=problems.PROTECTED_UNREADABLE)
             # Nobody can be revoked anyway; the permission is what somebody has to see to first.
-            protected, refusal = frozenset(), problems.app_permission_missing(lookup.token)
+            protected, refusal = frozenset(), permission_problems.app_permission_missing(lookup.token)
         excluded = frozenset(user.key for user in request.exclude)
         unclear = _forms(excluded) if not lookup.readable and lookup.token else frozenset()
         rows: list[UserRow] = []
@@ -126,7 +126,7 @@ class Planner:
                 continue
             row = _set_aside(row, excluded=excluded, protected=protected, invited=is_invited)
             if row.status is UserStatus.PENDING and lookup.token and unclear - {user.is_id}:
-                row = row.ended(UserStatus.FAILED, refusal or problems.exclusion_unclear(lookup.token))
+                row = row.ended(UserStatus.FAILED, refusal or permission_problems.exclusion_unclear(lookup.token))
             if row.status is UserStatus.PENDING and (refusal or request.dry_run):
                 row = row.ended(UserStatus.FAILED if refusal else UserStatus.PLANNED, refusal)
             rows.append(replace(row, position=first + len(rows)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core import logs
-from revoke_core.domain import problems
+from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.identifiers import UserRef, is_object_id, parse_user
 from revoke_core.domain.results import UserStatus
@@ -116,8 +116,8 @@ class Sources:
             if answer.status == _FORBIDDEN:
                 token = await self._graph.token()
                 if place.source == "groups":
-                    return _refused(problems.group_not_readable(request.groups[place.at], token))
-                return _refused(problems.users_not_readable(token))
+                    return _refused(permission_problems.group_not_readable(request.groups[place.at], token))
+                return _refused(permission_problems.users_not_readable(token))
         except TokenUnavailable:
             return _hindered(place, problems.NO_TOKEN)
         return _judged(request, place, answer)

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from revoke_core.domain import problems
+from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.permissions import TokenFacts
 from revoke_core.domain.verdicts import Answer, Delivery, Effect, graph_error, next_link, of_listing
 
@@ -77,7 +77,10 @@ def test_a_list_that_may_not_be_read_names_its_own_permission() -> None:
     opaque = TokenFacts(fingerprint="t", roles=None)
     full = TokenFacts(fingerprint="t", roles=frozenset({"Directory.Read.All"}))
     for token in (bare, opaque, full):
-        group, users = problems.group_not_readable(HERE, token), problems.users_not_readable(token)
+        group, users = (
+            permission_problems.group_not_readable(HERE, token),
+            permission_problems.users_not_readable(token),
+        )
         assert {group.code, users.code} == {"appPermissionMissing"}
         assert "98830695-27a2-44f7-8c18-0c3ebc9698f6" in group.hint
         assert "df021288-bdef-4463-88db-98f22de89214" in users.hint

@@ -1,0 +1,86 @@
+"""What is said when a Microsoft Graph permission is missing: what for, and the command that grants it.
+
+All of it is ``appPermissionMissing``; the texts follow from the token that was refused, never from Graph's message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from revoke_core.domain.moments import written
+from revoke_core.domain.permissions import DEFAULT_GRANT, READ_GROUPS, READ_USERS, grant_command
+from revoke_core.domain.results import Problem
+
+if TYPE_CHECKING:
+    from revoke_core.domain.permissions import TokenFacts
+
+
+def app_permission_missing(token: TokenFacts) -> Problem:
+    """The app lacks the permission, as far as its token tells; the hint has the command that grants it."""
+    return Problem(
+        "appPermissionMissing",
+        "The app's identity lacks the Microsoft Graph permission to revoke sessions.",
+        _granting(DEFAULT_GRANT, token),
+    )
+
+
+def group_not_readable(group_id: str, token: TokenFacts) -> Problem:
+    """A 403 for a group's members."""
+    return _not_readable(f"read the members of group {group_id}", "GroupMember.Read.All", READ_GROUPS, token)
+
+
+def exclusion_unclear(token: TokenFacts) -> Problem:
+    """A user who may be one of those whom the request excludes, for ids and UPNs can't be compared."""
+    return Problem(
+        "appPermissionMissing",
+        "The app may not read users (User.Read.All is missing), so it cannot tell whether this is one of those whom "
+        "the request excludes; nothing was sent.",
+        "Exclude users in the form in which they are named: the members of a group by object id. "
+        f"Or let the app compare the two. {_granting('User.Read.All', token)}",
+    )
+
+
+def users_not_readable(token: TokenFacts) -> Problem:
+    """A 403 for the users that a filter matches."""
+    return _not_readable("look for the users that filter matches", "User.Read.All", READ_USERS, token)
+
+
+def refused_under_broad_permission(token: TokenFacts) -> Problem:
+    """A 403 that may mean either thing: nobody was revoked with this token yet, so both explanations are given."""
+    missing = app_permission_missing(token)
+    return Problem(
+        missing.code,
+        "Microsoft Graph refuses the call although the app carries a broader permission.",
+        "Either this tenant accepts only User.RevokeSessions.All: grant it as below with the app role id "
+        "77f3a031-c388-4f99-b373-dc68676a979e. Or the account is a privileged administrator: revoke another user to "
+        f"tell. {missing.hint}",
+    )
+
+
+def _granting(permission: str, token: TokenFacts) -> str:
+    lifetime = ""
+    if token.issued_at and token.expires_at:
+        lifetime = (
+            f" The token in use was issued {written(token.issued_at)} and lives until {written(token.expires_at)}; "
+            "a newly granted permission may take that long to show (a new identity shows it at once)."
+        )
+    command = grant_command([permission], token.principal_id)
+    return f"Have a Privileged Role Administrator run: {command}{lifetime}"
+
+
+def _not_readable(purpose: str, permission: str, accepted: frozenset[str], token: TokenFacts) -> Problem:
+    granting = _granting(permission, token)
+    if token.roles is not None and token.may(accepted):
+        return Problem(
+            "appPermissionMissing",
+            f"Microsoft Graph refuses to let the app {purpose}, although its token carries a permission for it; "
+            "nobody was revoked.",
+            f"Something in this tenant asks for more than {permission}, or the permission was just taken away. "
+            f"Name the users in users meanwhile. {granting}",
+        )
+    return Problem(
+        "appPermissionMissing",
+        f"The app's identity lacks the Microsoft Graph permission {permission}, without which it may not {purpose}; "
+        "nobody was revoked.",
+        granting,
+    )
