@@ -1,35 +1,50 @@
-"""Table entities and what they mean: column names are the JSON names in PascalCase, nested members flattened."""
+"""Requests and users as table entities, and back."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from revoke_core.adapters.columns import (
+    counts_columns,
+    counts_from,
+    moment_from,
+    pascal,
+    present,
+    problem_columns,
+    problem_from,
+    time_text,
+)
 from revoke_core.domain.moments import parsed_or_none, written
 from revoke_core.domain.results import (
     Correlation,
     Counts,
     Doubt,
-    Problem,
     RequestedBy,
     RequestRecord,
     RequestStatus,
     UserRow,
     UserStatus,
 )
-from revoke_core.ports import Flight, Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
-Entity = dict[str, Any]
+    from revoke_core.adapters.columns import Entity
 
 # Four hexadecimal digits of inverted milliseconds: one partition per 50 days, newest partition first.
 _PARTITION_DIGITS: Final = 4
-RUN_ROW: Final = "run"
 _CORRELATION: Final = ("client_request_id", "workflow_run_id", "workflow_name", "traceparent")
+# What ``record_from`` reads: every column of a request's row but the inputs, which may be large.
+RECORD_COLUMNS: Final = [
+    *("PartitionKey", "RowKey", "Status", "Source", "RequestedByKind", "RequestedById", "RequestedByName"),
+    *("RequestedByAppId", "RequestedByClaim", "RequestedAt", "CompletedAt", "Reason", "DryRun", "Verify", "Warnings"),
+    *("MessageText", "RetryOf"),
+    *(f"Correlation{pascal(name)}" for name in _CORRELATION),
+    *("ErrorCode", "ErrorMessage", "ErrorHint", "ErrorErrors"),
+    *(f"Counts{pascal(item.name)}" for item in fields(Counts)),
+]
 
 
 def request_partition(request_id: str) -> str:
@@ -50,7 +65,7 @@ def record_entity(record: RequestRecord) -> Entity:
         "RequestedByAppId": record.requested_by.app_id,
         "RequestedByClaim": record.requested_by.claim or None,
         "RequestedAt": written(record.requested_at),
-        "CompletedAt": _time(record.completed_at),
+        "CompletedAt": time_text(record.completed_at),
         "Reason": record.reason,
         "DryRun": record.dry_run,
         "Verify": record.verify,
@@ -59,8 +74,8 @@ def record_entity(record: RequestRecord) -> Entity:
         "MessageText": record.message_text,
         "RetryOf": record.retry_of,
     }
-    entity |= {f"Correlation{_pascal(name)}": getattr(record.correlation, name) for name in _CORRELATION}
-    return _present(entity | _counts_columns(record.counts) | _problem_columns(record.problem))
+    entity |= {f"Correlation{pascal(name)}": getattr(record.correlation, name) for name in _CORRELATION}
+    return present(entity | counts_columns(record.counts) | problem_columns(record.problem))
 
 
 def record_from(entity: Mapping[str, Any]) -> RequestRecord:
@@ -76,15 +91,15 @@ def record_from(entity: Mapping[str, Any]) -> RequestRecord:
             app_id=entity.get("RequestedByAppId"),
             claim=bool(entity.get("RequestedByClaim")),
         ),
-        requested_at=_moment(entity["RequestedAt"]),
+        requested_at=moment_from(entity["RequestedAt"]),
         completed_at=parsed_or_none(entity.get("CompletedAt")),
-        correlation=Correlation(**{name: entity.get(f"Correlation{_pascal(name)}") for name in _CORRELATION}),
+        correlation=Correlation(**{name: entity.get(f"Correlation{pascal(name)}") for name in _CORRELATION}),
         reason=entity.get("Reason"),
         dry_run=bool(entity.get("DryRun")),
         verify=bool(entity.get("Verify", True)),
         warnings=tuple(json.loads(entity.get("Warnings") or "[]")),
-        counts=_counts(entity),
-        problem=_problem(entity),
+        counts=counts_from(entity),
+        problem=problem_from(entity),
         message_text=entity.get("MessageText"),
         retry_of=entity.get("RetryOf"),
     )
@@ -99,16 +114,16 @@ def user_entity(request_id: str, row: UserRow) -> Entity:
         "UserId": row.user_id,
         "UserPrincipalName": row.user_principal_name,
         "Status": row.status.value,
-        "RevokedAt": _time(row.revoked_at),
-        "SessionsValidFrom": _time(row.valid_from),
-        "SessionsValidFromBefore": _time(row.valid_from_before),
+        "RevokedAt": time_text(row.revoked_at),
+        "SessionsValidFrom": time_text(row.valid_from),
+        "SessionsValidFromBefore": time_text(row.valid_from_before),
         "GraphRequestId": row.graph_request_id,
         "Attempts": row.attempts,
-        "SentAt": _time(row.sent_at),
+        "SentAt": time_text(row.sent_at),
         "Doubt": row.doubt.value if row.doubt else None,
         "BlindRepeats": row.blind_repeats or None,
     }
-    return _present(entity | _problem_columns(row.problem))
+    return present(entity | problem_columns(row.problem))
 
 
 def user_from(entity: Mapping[str, Any]) -> UserRow:
@@ -127,140 +142,10 @@ def user_from(entity: Mapping[str, Any]) -> UserRow:
         sent_at=parsed_or_none(entity.get("SentAt")),
         doubt=Doubt(entity["Doubt"]) if entity.get("Doubt") else None,
         blind_repeats=int(entity.get("BlindRepeats") or 0),
-        problem=_problem(entity),
+        problem=problem_from(entity),
     )
-
-
-def run_entity(run: Run, write_id: str) -> Entity:
-    """The run row; ``write_id`` lets a writer recognise its own write after a lost answer."""
-    entity: Entity = {
-        "PartitionKey": run.request_id,
-        "RowKey": RUN_ROW,
-        "Owner": run.owner,
-        "Epoch": run.epoch,
-        "LeaseUntil": _time(run.lease_until),
-        "NextAt": _time(run.next_at),
-        "Checkpoint": run.checkpoint,
-        "Positions": run.positions,
-        "Planned": run.planned,
-        "IndexedTo": run.indexed_to,
-        "Proving": run.proving,
-        "Flights": _flights_text(run.flights) if run.flights else None,
-        "DoneTo": run.done_to,
-        "HeldAt": _time(run.held_at),
-        "ConfirmedAt": _time(run.confirmed_at),
-        "CancelRequested": run.cancel_requested or None,
-        "Cancelled": run.cancelled or None,
-        "Excluded": run.excluded,
-        "Failures": run.failures,
-        "Cause": run.cause,
-        "Warnings": json.dumps(run.warnings) if run.warnings else None,
-        "Refusal": _problem_text(run.refusal),
-        "Stopped": _problem_text(run.stopped),
-        "WriteId": write_id,
-    }
-    return _present(entity | _counts_columns(run.counts))
-
-
-def run_from(entity: Mapping[str, Any], version: str) -> Run:
-    """The run row's meaning; ``version`` is its ETag."""
-    return Run(
-        request_id=entity["PartitionKey"],
-        owner=entity.get("Owner") or "",
-        epoch=int(entity.get("Epoch") or 0),
-        lease_until=parsed_or_none(entity.get("LeaseUntil")),
-        next_at=parsed_or_none(entity.get("NextAt")),
-        checkpoint=entity.get("Checkpoint"),
-        positions=int(entity.get("Positions") or 0),
-        planned=bool(entity.get("Planned")),
-        indexed_to=int(entity.get("IndexedTo") or 0),
-        proving=bool(entity.get("Proving")),
-        flights=_flights(entity.get("Flights")),
-        done_to=int(entity.get("DoneTo") or 0),
-        held_at=parsed_or_none(entity.get("HeldAt")),
-        confirmed_at=parsed_or_none(entity.get("ConfirmedAt")),
-        cancel_requested=bool(entity.get("CancelRequested")),
-        cancelled=int(entity.get("Cancelled") or 0),
-        counts=_counts(entity),
-        excluded=int(entity.get("Excluded") or 0),
-        failures=int(entity.get("Failures") or 0),
-        cause=entity.get("Cause"),
-        warnings=tuple(json.loads(entity.get("Warnings") or "[]")),
-        refusal=_problem_from_text(entity.get("Refusal")),
-        stopped=_problem_from_text(entity.get("Stopped")),
-        version=version,
-    )
-
-
-def _flights_text(flights: tuple[Flight, ...]) -> str:
-    return json.dumps([[written(flight.sent_at), *flight.positions] for flight in flights], separators=(",", ":"))
-
-
-def _flights(text: str | None) -> tuple[Flight, ...]:
-    entries = json.loads(text) if text else []
-    return tuple(Flight(sent_at=_moment(sent_at), positions=tuple(places)) for sent_at, *places in entries)
-
-
-def _problem_text(problem: Problem | None) -> str | None:
-    return json.dumps(asdict(problem)) if problem else None
-
-
-def _problem_from_text(text: str | None) -> Problem | None:
-    if not text:
-        return None
-    members = json.loads(text)
-    return Problem(members["code"], members["message"], members["hint"], tuple(members["faults"]))
 
 
 def row_key(position: int) -> str:
     """Rows sort in the order the users were first named."""
     return f"{position:07d}"
-
-
-def _counts_columns(counts: Counts) -> Entity:
-    return {f"Counts{_pascal(item.name)}": getattr(counts, item.name) for item in fields(Counts)}
-
-
-def _counts(entity: Mapping[str, Any]) -> Counts:
-    return Counts(**{item.name: int(entity.get(f"Counts{_pascal(item.name)}") or 0) for item in fields(Counts)})
-
-
-def _problem_columns(problem: Problem | None) -> Entity:
-    if problem is None:
-        return {}
-    return {
-        "ErrorCode": problem.code,
-        "ErrorMessage": problem.message,
-        "ErrorHint": problem.hint or None,
-        "ErrorErrors": json.dumps(problem.faults) if problem.faults else None,
-    }
-
-
-def _problem(entity: Mapping[str, Any]) -> Problem | None:
-    if not entity.get("ErrorCode"):
-        return None
-    return Problem(
-        entity["ErrorCode"],
-        entity.get("ErrorMessage") or "",
-        entity.get("ErrorHint") or "",
-        tuple(json.loads(entity.get("ErrorErrors") or "[]")),
-    )
-
-
-def _pascal(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
-
-
-def _present(entity: Entity) -> Entity:
-    return {name: value for name, value in entity.items() if value is not None}
-
-
-def _time(moment: datetime | None) -> str | None:
-    return written(moment) if moment else None
-
-
-def _moment(text: str) -> datetime:
-    moment = parsed_or_none(text)
-    if moment is None:
-        raise ValueError("a row of the status log has a damaged time")
-    return moment

@@ -15,22 +15,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.adapters.paging import one_page
 from revoke_core.adapters.rows import (
-    RUN_ROW,
+    RECORD_COLUMNS,
     record_entity,
     record_from,
     request_partition,
     row_key,
-    run_entity,
-    run_from,
     user_entity,
     user_from,
 )
+from revoke_core.adapters.run_row import RUN_ROW, run_entity, run_from
 from revoke_core.adapters.storage import REQUESTS_TABLE, USERS_TABLE, Storage, answering
 from revoke_core.adapters.stored_inputs import StoredInputs
 from revoke_core.domain.errors import LeaseLost
 from revoke_core.domain.identifiers import inverted_time
 from revoke_core.domain.moments import written
-from revoke_core.domain.results import Counts
 from revoke_core.ports import Page, Run
 
 if TYPE_CHECKING:
@@ -70,7 +68,7 @@ class TableStatusLog:
     async def get(self, request_id: str) -> RequestRecord | None:
         """The request's row, without what was asked for."""
         entity = await self._storage.row(
-            REQUESTS_TABLE, request_partition(request_id), request_id, select=_RECORD_COLUMNS
+            REQUESTS_TABLE, request_partition(request_id), request_id, select=RECORD_COLUMNS
         )
         return record_from(entity) if entity else None
 
@@ -94,7 +92,7 @@ class TableStatusLog:
         while True:
             if not record.status.is_final:
                 stored = await self._storage.row(
-                    REQUESTS_TABLE, entity["PartitionKey"], record.id, select=_RECORD_COLUMNS
+                    REQUESTS_TABLE, entity["PartitionKey"], record.id, select=RECORD_COLUMNS
                 )
                 if stored is None or record_from(stored).status.is_final:
                     return
@@ -126,7 +124,7 @@ class TableStatusLog:
             oldest = inverted_time(since)
             values |= {"partition": request_partition(oldest), "row": f"{oldest}~"}
         page = await one_page(
-            self._storage.table(REQUESTS_TABLE), " and ".join(clauses), values, size, token, select=_RECORD_COLUMNS
+            self._storage.table(REQUESTS_TABLE), " and ".join(clauses), values, size, token, select=RECORD_COLUMNS
         )
         return Page(items=[record_from(entity) for entity in page.items], token=page.token)
 
@@ -253,30 +251,3 @@ class TableStatusLog:
 async def _users(entities: AsyncIterable[Any]) -> AsyncIterator[UserRow]:
     async for entity in entities:
         yield user_from(entity)
-
-
-def _record_columns() -> list[str]:
-    """Every column of a request's row but the inputs, which may be large."""
-    import dataclasses  # noqa: PLC0415 -- once per process
-
-    counts = [f"Counts{item.name.capitalize()}" for item in dataclasses.fields(Counts)]
-    return [
-        *("PartitionKey", "RowKey", "Status", "Source", "RequestedByKind", "RequestedById", "RequestedByName"),
-        *(
-            "RequestedByAppId",
-            "RequestedByClaim",
-            "RequestedAt",
-            "CompletedAt",
-            "Reason",
-            "DryRun",
-            "Verify",
-            "Warnings",
-            "MessageText",
-            "RetryOf",
-        ),
-        *("CorrelationClientRequestId", "CorrelationWorkflowRunId", "CorrelationWorkflowName"),
-        *("CorrelationTraceparent", "ErrorCode", "ErrorMessage", "ErrorHint", "ErrorErrors", *counts),
-    ]
-
-
-_RECORD_COLUMNS: Final = _record_columns()

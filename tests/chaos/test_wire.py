@@ -8,7 +8,7 @@ from local.rig.early import EarlyCalls
 from local.rig.proxy import Exchange
 from revoke_core.adapters import storage
 from revoke_core.adapters.ledger import CLAIM
-from revoke_core.adapters.rows import RUN_ROW
+from revoke_core.adapters.run_row import RUN_ROW
 from revoke_core.domain.results import RequestStatus, UserStatus
 
 ACCOUNT = "/devstoreaccount1"

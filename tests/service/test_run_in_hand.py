@@ -10,7 +10,7 @@ from engine import NOON, counted, fresh_hand, same_counts, stored_run, users
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from revoke_core.adapters.rows import RUN_ROW
+from revoke_core.adapters.run_row import RUN_ROW
 from revoke_core.adapters.storage import USERS_TABLE
 from revoke_core.domain.errors import LeaseLost, Unavailable
 from revoke_core.domain.results import UserRow, UserStatus

@@ -1,0 +1,100 @@
+"""The run row of a request, among the rows of its users: who works on it and how far it has come."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from revoke_core.adapters.columns import counts_columns, counts_from, moment_from, present, time_text
+from revoke_core.domain.moments import parsed_or_none, written
+from revoke_core.domain.results import Problem
+from revoke_core.ports import Flight, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from revoke_core.adapters.columns import Entity
+
+RUN_ROW: Final = "run"
+
+
+def run_entity(run: Run, write_id: str) -> Entity:
+    """The run row; ``write_id`` lets a writer recognise its own write after a lost answer."""
+    entity: Entity = {
+        "PartitionKey": run.request_id,
+        "RowKey": RUN_ROW,
+        "Owner": run.owner,
+        "Epoch": run.epoch,
+        "LeaseUntil": time_text(run.lease_until),
+        "NextAt": time_text(run.next_at),
+        "Checkpoint": run.checkpoint,
+        "Positions": run.positions,
+        "Planned": run.planned,
+        "IndexedTo": run.indexed_to,
+        "Proving": run.proving,
+        "Flights": _flights_text(run.flights) if run.flights else None,
+        "DoneTo": run.done_to,
+        "HeldAt": time_text(run.held_at),
+        "ConfirmedAt": time_text(run.confirmed_at),
+        "CancelRequested": run.cancel_requested or None,
+        "Cancelled": run.cancelled or None,
+        "Excluded": run.excluded,
+        "Failures": run.failures,
+        "Cause": run.cause,
+        "Warnings": json.dumps(run.warnings) if run.warnings else None,
+        "Refusal": _problem_text(run.refusal),
+        "Stopped": _problem_text(run.stopped),
+        "WriteId": write_id,
+    }
+    return present(entity | counts_columns(run.counts))
+
+
+def run_from(entity: Mapping[str, Any], version: str) -> Run:
+    """The run row's meaning; ``version`` is its ETag."""
+    return Run(
+        request_id=entity["PartitionKey"],
+        owner=entity.get("Owner") or "",
+        epoch=int(entity.get("Epoch") or 0),
+        lease_until=parsed_or_none(entity.get("LeaseUntil")),
+        next_at=parsed_or_none(entity.get("NextAt")),
+        checkpoint=entity.get("Checkpoint"),
+        positions=int(entity.get("Positions") or 0),
+        planned=bool(entity.get("Planned")),
+        indexed_to=int(entity.get("IndexedTo") or 0),
+        proving=bool(entity.get("Proving")),
+        flights=_flights(entity.get("Flights")),
+        done_to=int(entity.get("DoneTo") or 0),
+        held_at=parsed_or_none(entity.get("HeldAt")),
+        confirmed_at=parsed_or_none(entity.get("ConfirmedAt")),
+        cancel_requested=bool(entity.get("CancelRequested")),
+        cancelled=int(entity.get("Cancelled") or 0),
+        counts=counts_from(entity),
+        excluded=int(entity.get("Excluded") or 0),
+        failures=int(entity.get("Failures") or 0),
+        cause=entity.get("Cause"),
+        warnings=tuple(json.loads(entity.get("Warnings") or "[]")),
+        refusal=_problem_from_text(entity.get("Refusal")),
+        stopped=_problem_from_text(entity.get("Stopped")),
+        version=version,
+    )
+
+
+def _flights_text(flights: tuple[Flight, ...]) -> str:
+    return json.dumps([[written(flight.sent_at), *flight.positions] for flight in flights], separators=(",", ":"))
+
+
+def _flights(text: str | None) -> tuple[Flight, ...]:
+    entries = json.loads(text) if text else []
+    return tuple(Flight(sent_at=moment_from(sent_at), positions=tuple(places)) for sent_at, *places in entries)
+
+
+def _problem_text(problem: Problem | None) -> str | None:
+    return json.dumps(asdict(problem)) if problem else None
+
+
+def _problem_from_text(text: str | None) -> Problem | None:
+    if not text:
+        return None
+    members = json.loads(text)
+    return Problem(members["code"], members["message"], members["hint"], tuple(members["faults"]))
