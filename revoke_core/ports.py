@@ -1,4 +1,7 @@
-"""What the use cases need from the world, as protocols; the real ends are in ``adapters``."""
+"""What the use cases need from the world, as protocols; the real ends are in ``adapters``.
+
+Microsoft Graph has its protocol in ``graph_port``, the status log its rows in ``log_ports``.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from revoke_core.log_ports import RequestRows, UserRows
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.pace import Window
-    from revoke_core.domain.permissions import TokenFacts
-    from revoke_core.domain.request import RevocationRequest
-    from revoke_core.domain.results import Counts, Problem, RequestedBy, RequestRecord, UserRow, UserStatus
-    from revoke_core.domain.verdicts import Answer
+    from revoke_core.domain.results import Counts, Problem, UserRow
+    from revoke_core.log_ports import Page
 
 GateKind = Literal["read", "write"]
 
@@ -27,51 +30,6 @@ class Clock(Protocol):
 
     async def sleep_until(self, moment: datetime) -> None:
         """Return once the moment has come."""
-
-
-class Graph(Protocol):
-    """Microsoft Graph, as far as this app uses it. Nothing here raises for an HTTP status or a broken connection."""
-
-    async def token(self) -> TokenFacts:
-        """Facts of the token in use; ``TokenUnavailable`` when the identity gives none."""
-
-    async def token_missed_roles(self) -> None:
-        """Told after a refusal for want of a role: the credential is rebuilt, at most every five minutes."""
-
-    async def read_users(self, users: Sequence[UserRef]) -> list[Answer]:
-        """One answer per user, in order: id, UPN, origin and the sign-in cut-off."""
-
-    async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
-        """One ``revokeSignInSessions`` call per user (at most 20), answers in order."""
-
-    def group_members(
-        self, group_id: str, *, transitive: bool = True, link: str | None = None
-    ) -> AsyncGenerator[Answer]:
-        """Pages of a group's members of every kind; the last answer may be a refusal.
-
-        ``link`` is the nextLink to go on from. A link to another host, or one that was followed already, ends the list
-        with a lost answer. Raises ``TokenUnavailable`` when the identity gives no token.
-        """
-
-    def users_matching(self, text: str, *, link: str | None = None, advanced: bool = False) -> AsyncGenerator[Answer]:
-        """Pages of the users that an OData filter matches, as ``group_members``.
-
-        ``advanced`` asks for what Graph calls an advanced query, and has to be said again with the ``link``.
-        """
-
-    async def probe_filter(self, text: str, *, advanced: bool = False) -> Answer:
-        """What Graph says to a filter, for the price of one user; ``TokenUnavailable`` as above."""
-
-    def time(self) -> datetime:
-        """Now by Graph's clock, as its ``Date`` headers tell it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page[T]:
-    """Some items of a list and, while there may be more, where to go on."""
-
-    items: list[T]
-    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,84 +101,8 @@ class Run:
         )
 
 
-class StatusLog(Protocol):
+class StatusLog(RequestRows, UserRows, Protocol):
     """The status log a person can read, and the run rows beside it."""
-
-    async def create(self, record: RequestRecord, request: RevocationRequest | None) -> None:
-        """Make a request durable; once this returns it will be carried out."""
-
-    async def get(self, request_id: str) -> RequestRecord | None:
-        """The request's row."""
-
-    async def inputs(self, request_id: str) -> RevocationRequest | None:
-        """What was asked for.
-
-        ``users`` of a large request is empty: ``part_sizes`` tells how many parts ``named_users`` has to read.
-        """
-
-    async def named_users(self, request_id: str, part: int) -> Sequence[UserRef] | None:
-        """The named users of one part (from 0), at most 1,998, in order; ``None`` past the last."""
-
-    async def update(self, record: RequestRecord) -> None:
-        """Write the parts of a request's row that change: status, counts, warnings, error, end."""
-
-    async def page(
-        self,
-        *,
-        status: str | None,
-        since: datetime | None,
-        size: int,
-        token: str | None,
-        requested_by: RequestedBy | None = None,
-    ) -> Page[RequestRecord]:
-        """Requests, newest first: everybody's or one caller's; a page may be short."""
-
-    async def run(self, request_id: str) -> Run | None:
-        """The request's run row, once it was begun."""
-
-    async def save(self, run: Run, rows: Sequence[UserRow]) -> Run:
-        """Write at most 99 rows and the run together or not at all; ``LeaseLost`` when the run row has moved on."""
-
-    async def request_cancel(self, request_id: str, now: datetime) -> bool:
-        """Set the run's wish to be cancelled, due now, whoever works on it; ``False`` when there is no run row."""
-
-    async def waiting_rows(
-        self, request_id: str, status: UserStatus, *, after: int, limit: int
-    ) -> tuple[list[UserRow], bool]:
-        """Up to ``limit`` users of a status behind a position, in order, and whether these were the last."""
-
-    async def rows_at(self, request_id: str, positions: Sequence[int]) -> list[UserRow]:
-        """The rows of these users."""
-
-    def rows(self, request_id: str, *, after: int = 0) -> AsyncIterator[UserRow]:
-        """All users behind a position, in order, read page by page."""
-
-    def identities(self, request_id: str, *, to: int) -> AsyncIterator[str]:
-        """Who the users up to a position are, in order: the object id, or the text that named a user without one."""
-
-    async def trim(self, request_id: str, *, after: int) -> None:
-        """Remove rows behind a position: those of a page of planning that was not finished."""
-
-    async def row(self, request_id: str, position: int) -> UserRow | None:
-        """One user of a request."""
-
-    async def row_page(
-        self, request_id: str, *, status: UserStatus | None, size: int, token: str | None
-    ) -> Page[UserRow]:
-        """The request's users in order, page by page."""
-
-
-class Archive(Protocol):
-    """What retention needs: finding old requests and removing them whole."""
-
-    async def accepted_before(self, moment: datetime, *, token: str | None) -> Page[RequestRecord]:
-        """Requests accepted before a moment."""
-
-    async def remove(self, record: RequestRecord) -> None:
-        """Remove a request with everything that belongs to it."""
-
-    async def forget_claims(self, before: datetime) -> None:
-        """Remove idempotency keys claimed before a moment."""
 
 
 class UserIndex(Protocol):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from revoke_core.adapters.user_index import TableUserIndex
     from revoke_core.domain.results import RequestRecord
-    from revoke_core.ports import Page, StatusLog
+    from revoke_core.log_ports import Page
+    from revoke_core.ports import StatusLog
 
 _AT_ONCE: Final = 100
 

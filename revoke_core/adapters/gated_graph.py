@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.permissions import TokenFacts
-    from revoke_core.ports import GateKind, Gates, Graph
+    from revoke_core.graph_port import Graph
+    from revoke_core.ports import GateKind, Gates
 
 _THROTTLED: Final = 429
 _SERVER_ERRORS: Final = range(500, 600)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from revoke_core.adapters.storage import answering
 from revoke_core.domain.errors import Fault, InvalidRequest
-from revoke_core.ports import Page
+from revoke_core.log_ports import Page
 
 if TYPE_CHECKING:
     from azure.data.tables.aio import TableClient

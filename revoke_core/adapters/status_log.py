@@ -16,7 +16,7 @@ from revoke_core.adapters.storage import REQUESTS_TABLE, Storage, answering
 from revoke_core.adapters.stored_inputs import StoredInputs
 from revoke_core.adapters.user_rows import TableUserRows
 from revoke_core.domain.identifiers import inverted_time
-from revoke_core.ports import Page
+from revoke_core.log_ports import Page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from revoke_core.adapters.paging import one_page
 from revoke_core.adapters.storage import INDEX_TABLE, Storage, answering
 from revoke_core.domain.identifiers import parse_user
-from revoke_core.ports import Page
+from revoke_core.log_ports import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,13 +18,14 @@ from revoke_core.adapters.run_row import RUN_ROW, run_entity, run_from
 from revoke_core.adapters.storage import USERS_TABLE, Storage, answering
 from revoke_core.domain.errors import LeaseLost
 from revoke_core.domain.moments import written
-from revoke_core.ports import Page, Run
+from revoke_core.log_ports import Page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Sequence
     from datetime import datetime
 
     from revoke_core.domain.results import UserRow, UserStatus
+    from revoke_core.ports import Run
 
 ROWS_PER_WRITE: Final = 99
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from revoke_core.entrypoints.callers import Callers
     from revoke_core.entrypoints.links import Links
     from revoke_core.entrypoints.status_answers import StatusAnswers
-    from revoke_core.ports import Clock, Ledger, Page
+    from revoke_core.log_ports import Page
+    from revoke_core.ports import Clock, Ledger
     from revoke_core.service.readiness import ReadinessCheck
     from revoke_core.service.reading import Reader, Status
     from revoke_core.service.sources import Sources

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.permissions import TokenFacts
     from revoke_core.domain.request import RevocationRequest
-    from revoke_core.ports import Graph
+    from revoke_core.graph_port import Graph
     from revoke_core.service.protection import ProtectedUsers
 
 UNPROVEN_BY_CHOICE: Final = "verify is false: the effect was not read back, revoked is Graph's word alone."

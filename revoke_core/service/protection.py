@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from revoke_core.domain.identifiers import UserRef
-    from revoke_core.ports import Clock, Graph
+    from revoke_core.graph_port import Graph
+    from revoke_core.ports import Clock
 
 _FRESH: Final = timedelta(seconds=60)
 

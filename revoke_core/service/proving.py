@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from revoke_core.ports import Graph
+    from revoke_core.graph_port import Graph
     from revoke_core.service.backlog import Backlog
     from revoke_core.service.run_in_hand import RunInHand
     from revoke_core.service.waiting import Pauses

@@ -10,7 +10,8 @@ from revoke_core.domain.errors import TokenUnavailable, Unavailable
 from revoke_core.domain.permissions import REVOKE, TokenFacts, grant_command, missing
 
 if TYPE_CHECKING:
-    from revoke_core.ports import Graph, Ledger, WorkQueue
+    from revoke_core.graph_port import Graph
+    from revoke_core.ports import Ledger, WorkQueue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from revoke_core.domain.errors import NO_SUCH_REQUEST, NotFound
 from revoke_core.domain.identifiers import is_request_id
 from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
-from revoke_core.ports import Page
+from revoke_core.log_ports import Page
 from revoke_core.service.planning import unplanned
 
 if TYPE_CHECKING:

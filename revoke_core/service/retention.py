@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from revoke_core import logs
 
 if TYPE_CHECKING:
-    from revoke_core.ports import Archive, Clock
+    from revoke_core.log_ports import Archive
+    from revoke_core.ports import Clock
 
 # What is not removed within this is removed the next day.
 _AT_MOST: Final = timedelta(minutes=4)

@@ -17,7 +17,8 @@ from revoke_core.service.targets import target
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from revoke_core.ports import Budget, Clock, Gates, Graph, Ledger
+    from revoke_core.graph_port import Graph
+    from revoke_core.ports import Budget, Clock, Gates, Ledger
     from revoke_core.service.backlog import Backlog
     from revoke_core.service.run_in_hand import RunInHand
     from revoke_core.service.waiting import Pauses

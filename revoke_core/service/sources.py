@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.results import Problem, UserRow
-    from revoke_core.ports import Graph, StatusLog
+    from revoke_core.graph_port import Graph
+    from revoke_core.ports import StatusLog
 
 PAGE_USERS: Final = 999
 _ORDER: Final = ("named", "groups", "filter", "retry")

@@ -84,7 +84,7 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
 def test_rooms_import_only_downwards() -> None:
     """The domain knows no other room, the service no adapter, and the app nothing of the local kit."""
     forbidden = {
-        "domain": ("service", "adapters", "entrypoints", "ports", "settings", "bootstrap"),
+        "domain": ("service", "adapters", "entrypoints", "ports", "graph_port", "log_ports", "settings", "bootstrap"),
         "service": ("adapters", "entrypoints", "settings", "bootstrap"),
         "adapters": ("service", "entrypoints", "bootstrap"),
         "entrypoints": ("bootstrap", "settings", "adapters"),
