@@ -25,7 +25,7 @@ every_set = pytest.mark.parametrize("name", SETS)
 every_query = pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 
 
-def written_events() -> dict[str, set[str]]:
+def written_events(*functions: str) -> dict[str, set[str]]:
     """Every event of the code, with the fields that some line of that name carries."""
     events: dict[str, set[str]] = {}
     for path in (*(ROOT / "revoke_core").rglob("*.py"), ROOT / "function_app.py"):
@@ -33,7 +33,7 @@ def written_events() -> dict[str, set[str]]:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)
-                and node.func.attr in ("event", "failure")
+                and node.func.attr in (functions or ("event", "failure"))
                 and isinstance(node.func.value, ast.Name)
                 and node.func.value.id == "logs"
                 and isinstance(node.args[0], ast.Constant)
@@ -71,6 +71,12 @@ def test_queries_read_fields_that_are_written(path: Path) -> None:
     asked = asked_events(text)
     written = {field for name in asked for field in written_events().get(name, set())}
     assert set(re.findall(r"\bfields\.(\w+)", text)) <= written
+
+
+def test_every_exception_that_is_logged_is_a_fault_that_the_workbook_lists() -> None:
+    """What went wrong and was survived is seen by somebody."""
+    faults = asked_events((ROOT / "infra" / "queries" / "workbook" / "faults.kql").read_text())
+    assert set(written_events("failure")) <= faults
 
 
 def test_values_that_queries_compare_with_are_the_codes() -> None:
