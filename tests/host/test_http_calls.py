@@ -104,7 +104,7 @@ async def test_an_answer_leaves_whole(host: SampleHost) -> None:
     assert reply.status == 202
     assert reply.headers["Location"] == "https://example.org/next"
     assert reply.headers["Content-Type"] == "application/json"
-    one, two = reply.headers.getall("Set-Cookie")  # type: ignore[attr-defined]
+    one, two = reply.headers.getall("Set-Cookie")  # type: ignore[attr-defined] -- a multidict, in truth
     assert one.startswith("one=1;")
     assert {"HttpOnly", "Max-Age=60", "Path=/api", "SameSite=Strict"} <= {part.strip() for part in one.split(";")}
     assert {"Secure", "expires=Wed, 09 Jun 2100 10:18:14 GMT"} <= {part.strip() for part in two.split(";")}
