@@ -6,11 +6,13 @@ import asyncio
 import io
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue.aio import QueueClient
 
 if TYPE_CHECKING:
@@ -196,6 +198,12 @@ def summed(counts: dict[str, int]) -> int:
 
 
 async def send_message(connection: str, text: str, queue: str = "revocation-requests") -> None:
-    """Put a message as another system would: plain text."""
+    """Put a message as another system would: plain text.
+
+    The host makes its queues when it first looks into them, which may be after it answers HTTP calls: whoever is first
+    makes the queue.
+    """
     async with QueueClient.from_connection_string(connection, queue) as client:
+        with suppress(ResourceExistsError):
+            await client.create_queue()
         await client.send_message(text)

@@ -2,8 +2,10 @@
 
 import json
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
+from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables.aio import TableServiceClient
 from clients import Tenant
 
@@ -24,7 +26,9 @@ async def compare(address: dict[str, Any], tenant: Tenant) -> None:
 async def rows_with_a_revoke(address: dict[str, Any], tenant: Tenant) -> list[dict[str, Any]]:
     """Every user row that claims a revoke; a name that could not be looked up is looked up now."""
     by_name = {user["userPrincipalName"].lower(): user["id"] for user in await tenant.get("users")}
+    rows: list[dict[str, Any]] = []
     async with TableServiceClient.from_connection_string(address["connectionString"]) as service:
         found = service.get_table_client("RevocationUsers").query_entities("RevokedAt ge ''")
-        rows = [dict(row) async for row in found]
+        with suppress(ResourceNotFoundError):  # the app makes its tables for the first request: there was none
+            rows = [dict(row) async for row in found]
     return [row | {"UserId": row.get("UserId") or by_name[row["Input"].lower()]} for row in rows]
