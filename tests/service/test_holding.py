@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from engine import counted, new_record, stored_run
+from steps import controls
+
+from revoke_core.domain import problems
+from revoke_core.domain.errors import Conflict
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow
+from revoke_core.domain.schedules import HELD_LIFETIME, LEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine import Engine
+    from listing import Directory
+
+    from revoke_core.ports import Run
+
+
+async def held(engine: Engine, directory: Directory, name: str) -> RequestRecord:
+    """A request that waits to be confirmed, as its worker has put it down."""
+    engine.limits = replace(engine.limits, max_unconfirmed=1)
+    group = await directory.group(name, await directory.people(2, name))
+    record = new_record(datetime.now(UTC), counts=Counts())
+    await engine.log.create(record, RevocationRequest(groups=(group,)))
+    return record
+
+
+async def test_a_confirmation_that_meets_the_worker_putting_it_down_is_not_lost(
+    engine: Engine, directory: Directory
+) -> None:
+    """The status says held a moment before the lease is let go; whoever confirms then is heard."""
+    record = await held(engine, directory, "early")
+    told = []
+
+    async def confirm(run: Run) -> None:
+        stored = await engine.log.run(record.id)
+        if run.owner == "" and stored and stored.held_at and not told:
+            told.append(stored)
+            await controls(engine).confirm(record, 2)
+
+    engine.log.before_save = confirm
+    await engine.resume(record.id)
+    assert told
+    run = await stored_run(engine.log, record.id)
+    assert run.confirmed_at
+    assert run.next_at
+    assert run.next_at <= datetime.now(UTC)
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 2)
+
+
+async def test_a_confirmation_that_another_write_brings_is_not_lost(engine: Engine, directory: Directory) -> None:
+    """What the worker commits after it is held, before it lets go, may be the save that hears of it."""
+    record = await held(engine, directory, "between")
+    holding, entered, told, shown = asyncio.Event(), asyncio.Event(), [], set()
+    add = engine.index.add
+
+    async def add_late(request_id: str, rows: Sequence[UserRow]) -> None:
+        await holding.wait()
+        await add(request_id, rows)
+        entered.set()
+
+    async def confirm(run: Run) -> None:
+        stored = await engine.log.run(record.id)
+        if run.held_at and stored and not stored.held_at:
+            holding.set()
+            await entered.wait()
+        elif run.held_at and run.owner and not told:
+            told.append(run)
+            await controls(engine).confirm(record, 2)
+        if run.held_at and run.owner and (row := await engine.log.get(record.id)):
+            shown.add(row.status)
+
+    engine.index.add = add_late  # type: ignore[method-assign] -- the real one, a moment later
+    engine.log.before_save = confirm
+    final = await engine.resume(record.id)
+    assert told
+    assert shown == {RequestStatus.HELD, RequestStatus.RUNNING}
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 2)
+
+
+async def test_nobody_is_sent_before_the_right_number_was_named(engine: Engine, directory: Directory) -> None:
+    """A held request waits, whoever drives it; confirmed, it runs."""
+    record = await held(engine, directory, "held")
+    await engine.resume(record.id)
+    await engine.resume(record.id)
+    for wrong in (0, 1, 3):
+        with pytest.raises(Conflict, match="2 users"):
+            await controls(engine).confirm(record, wrong)
+    assert await directory.served() == []
+    await controls(engine).confirm(record, 2)
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    with pytest.raises(Conflict, match="not held"):
+        await controls(engine).confirm(replace(record, status=RequestStatus.SUCCEEDED), 2)
+
+
+async def test_a_held_request_ends_cancelled_after_a_day(engine: Engine, directory: Directory) -> None:
+    """Nobody has to clean up after it."""
+    record = await held(engine, directory, "unconfirmed")
+    await engine.resume(record.id)
+    run = await stored_run(engine.log, record.id)
+    over = datetime.now(UTC) - HELD_LIFETIME - LEASE
+    await engine.log.save(replace(run, held_at=over, next_at=over + HELD_LIFETIME), [])
+    final = await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert {row.problem for row in rows} == {problems.CANCELLED}
+    assert (final.status, final.counts) == (RequestStatus.CANCELLED, counted(rows))
+    assert await directory.served() == []
