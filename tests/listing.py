@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from local.simulator.directory import object_id
 from revoke_core.domain.identifiers import new_request_id
-from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import Problem, RequestedBy, RequestRecord, RequestStatus
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from revoke_core.adapters.status_log import TableStatusLog
-    from revoke_core.domain.request import RevocationRequest
     from revoke_core.service.sources import SourcePage, Sources
 
 # Far more calls than any of these tests needs: a list that never ends fails instead of hanging.
 MOST_CALLS = 400
+HP_TEAM = object_id("group:HP team")
+NOBODYS = "00000000-0000-4000-8000-0000000000ff"
 
 
 class Directory:
@@ -122,3 +125,18 @@ def ids(pages: list[SourcePage]) -> list[str]:
     """Who is meant, in order."""
     assert not [page for page in pages if page.obstacle or page.refusal]
     return [user.text for page in pages for user in page.users]
+
+
+def people(*names: str) -> list[str]:
+    """Their object ids."""
+    return [object_id(f"{name}@contoso.com") for name in names]
+
+
+def of_group(*groups: str, **more: Any) -> RevocationRequest:
+    """A request for the members of groups."""
+    return RevocationRequest(groups=groups, **more)
+
+
+def code(problem: Problem | None) -> str | None:
+    """What a problem is called, where there is one."""
+    return problem.code if problem else None

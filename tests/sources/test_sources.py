@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import json
-from datetime import timedelta
 from itertools import batched
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from listing import ids
+from listing import HP_TEAM, NOBODYS, code, ids, of_group, people
 
 from local.simulator.directory import object_id
 from revoke_core.domain.named_users import NamedUsers
@@ -20,26 +17,11 @@ from revoke_core.ports import Run
 if TYPE_CHECKING:
     from listing import Directory, Reading
 
-    from revoke_core.service.sources import SourcePage
 
-HP_TEAM = object_id("group:HP team")
 ALL_OF_HP = object_id("group:All of HP")
 MIXED = object_id("group:Mixed")
 HIDDEN = object_id("group:Hidden")
-NOBODYS = "00000000-0000-4000-8000-0000000000ff"
 DEVICE = {"type": "device", "id": "00000000-0000-4000-8000-00000000d001"}
-
-
-def people(*names: str) -> list[str]:
-    return [object_id(f"{name}@contoso.com") for name in names]
-
-
-def of_group(*groups: str, **more: Any) -> RevocationRequest:
-    return RevocationRequest(groups=groups, **more)
-
-
-def code(problem: Problem | None) -> str | None:
-    return problem.code if problem else None
 
 
 async def test_sources_come_in_their_order(reading: Reading) -> None:
@@ -168,39 +150,6 @@ async def test_every_checkpoint_leads_to_the_same_users(
     assert {user.text for page in pages for user in page.users} > {*names, *people("adele", "bob", "carol", "team20")}
 
 
-async def test_an_advanced_filter_is_asked_again_under_its_conditions(reading: Reading, directory: Directory) -> None:
-    """Plain first; then with header and count, on every page, and a resumed reading still knows."""
-    await directory.configure(emptyPages=1)
-    request = RevocationRequest(filter="not startswith(userPrincipalName,'team')")
-    pages = await reading.pages(request)
-    found = ids(pages)
-    assert len(pages) == 2
-    assert set(people("adele", "bob", "carol")) <= set(found)
-    assert not set(people("team01")) & set(found)
-    # The plain question, the same one under the conditions, and the second page.
-    assert (await directory.calls())["/users"] == 3
-    assert json.loads(pages[0].checkpoint or "")["advanced"] is True
-
-
-@pytest.mark.parametrize("text", ["department eq", "nickname eq 'x'", "department ge 'x'"])
-async def test_a_filter_that_graph_refuses_ends_the_request(reading: Reading, text: str) -> None:
-    """With Graph's own words, for only Graph knows what it takes."""
-    (page,) = await reading.pages(RevocationRequest(filter=text))
-    assert (page.users, page.checkpoint, code(page.refusal)) == ([], None, "invalidFilter")
-    assert page.refusal is not None
-    assert "filter clause" in page.refusal.message
-
-
-async def test_graphs_words_are_cut_and_redacted(reading: Reading, directory: Directory) -> None:
-    """What somebody else wrote is not kept as it is."""
-    body = {"error": {"code": "Request_BadRequest", "message": "sig=secret&x " + "y" * 5_000}}
-    await directory.fault("^/users", status=400, body=body)
-    page = await reading.only(RevocationRequest(filter="x eq 'y'"))
-    assert page.refusal is not None
-    assert "secret" not in page.refusal.message
-    assert len(page.refusal.message) < 700
-
-
 @pytest.mark.parametrize("position", [0, 1])
 async def test_an_unknown_group_ends_the_request(reading: Reading, position: int) -> None:
     """Wherever it stands among the others; the refusal names it."""
@@ -240,182 +189,9 @@ async def test_a_403_despite_the_permission_says_so(reading: Reading, directory:
     assert "although its token carries a permission" in page.refusal.message
 
 
-OBSTACLES = [
-    ({"status": 429, "headers": {"Retry-After": "7"}}, "throttled", timedelta(seconds=7)),
-    ({"status": 503}, "graphUnavailable", None),
-    ({"status": 504}, "graphUnavailable", None),
-    ({"drop": "before"}, "graphUnavailable", None),
-    ({"truncate": True}, "graphUnavailable", None),
-    ({"raw": "<html>"}, "graphUnavailable", None),
-    ({"raw": '{"value": 5}'}, "graphUnavailable", None),
-    ({"raw": '{"value": [{"id": "x", "@odata.type": "#microsoft.graph.user"}]}'}, "graphUnavailable", None),
-    ({"raw": '{"value": [5]}'}, "graphUnavailable", None),
-    ({"status": 400, "raw": "<html>"}, "graphUnavailable", None),
-    ({"redirect": "https://evil.example/"}, "graphUnavailable", None),
-]
-
-
-@pytest.mark.parametrize(("action", "expected", "pause"), OBSTACLES, ids=[str(item[0]) for item in OBSTACLES])
-@pytest.mark.parametrize(
-    "request_", [of_group(HP_TEAM), RevocationRequest(filter="department eq 'HP'")], ids=["group", "filter"]
-)
-async def test_an_obstacle_consumes_nothing(  # noqa: PLR0917 -- a table of answers has columns
-    reading: Reading,
-    directory: Directory,
-    action: dict[str, Any],
-    expected: str,
-    pause: timedelta | None,
-    request_: RevocationRequest,
-) -> None:
-    """Throttled, down, or unreadable: nobody is lost and nobody is added; the same checkpoint works afterwards."""
-    await directory.configure(emptyPages=1)
-    first = await reading.only(request_)
-    await directory.fault("^/(groups|users)", times=None, **action)
-    hindered = await reading.only(request_, first.checkpoint)
-    # A refused page token may be an expired one: the list begins again, and what comes next is the obstacle.
-    if action.get("status") == 400:
-        hindered = await reading.only(request_, hindered.checkpoint)
-    assert (code(hindered.obstacle), hindered.pause, hindered.users) == (expected, pause, [])
-    assert hindered.refusal is None
-    assert hindered.checkpoint == first.checkpoint or action.get("status") == 400
-    await directory.well_again()
-    assert ids(await reading.pages(request_, hindered.checkpoint)) == people("adele", "carol")
-
-
-async def test_an_obstacle_at_the_very_start_has_a_checkpoint(reading: Reading, directory: Directory) -> None:
-    """None would say that there is nothing more to read."""
-    await directory.fault("^/groups", status=429, headers={"Retry-After": "1"})
-    page = await reading.only(of_group(HP_TEAM))
-    assert code(page.obstacle) == "throttled"
-    assert page.checkpoint is not None
-    assert ids(await reading.pages(of_group(HP_TEAM), page.checkpoint)) == people("adele", "carol")
-
-
-@pytest.mark.parametrize("request_", [of_group(HP_TEAM), RevocationRequest(filter="department eq 'HP'")])
-async def test_no_token_is_an_obstacle(
-    reading: Reading, directory: Directory, monkeypatch: pytest.MonkeyPatch, request_: RevocationRequest
-) -> None:
-    """The identity may answer again; the request waits."""
-    monkeypatch.setenv("IDENTITY_HEADER", "wrong")
-    page = await reading.only(request_)
-    assert (code(page.obstacle), page.refusal) == ("noToken", None)
-    assert await reading.sources.check_filter("department eq 'HP'") is None
-    assert directory
-
-
-async def test_an_expired_page_token_begins_the_list_again(reading: Reading, directory: Directory) -> None:
-    """Whoever came before comes again, and nobody is missing."""
-    await directory.people(2_500, "bulk")
-    request = RevocationRequest(filter="startswith(userPrincipalName,'bulk')")
-    first = await reading.only(request)
-    await directory.configure(pageTokenLifeSeconds=0)
-    again = await reading.only(request, first.checkpoint)
-    assert (again.users, again.obstacle, again.refusal) == ([], None, None)
-    await directory.configure(pageTokenLifeSeconds=None)
-    rest = ids(await reading.pages(request, again.checkpoint))
-    assert len(rest) == len(set(rest)) == 2_500
-    assert {user.text for user in first.users} <= set(rest)
-
-
-async def test_tokens_that_always_expire_are_an_obstacle_in_the_end(reading: Reading, directory: Directory) -> None:
-    """Beginning again without getting further ends after a few times."""
-    await directory.configure(pageTokenLifeSeconds=0, emptyPages=1)
-    pages = await reading.pages(of_group(HP_TEAM))
-    assert code(pages[-1].obstacle) == "graphUnavailable"
-    assert len(pages) < 12
-    await directory.configure(pageTokenLifeSeconds=None)
-    assert ids(await reading.pages(of_group(HP_TEAM), pages[-1].checkpoint)) == people("adele", "carol")
-
-
-@pytest.mark.parametrize("circle", [1, 2, 3, 7])
-async def test_a_list_that_runs_in_a_circle_is_an_obstacle(reading: Reading, directory: Directory, circle: int) -> None:
-    """The same links again and again are no list; the reading stops instead of running for ever."""
-    path = f"/groups/{HP_TEAM}/transitiveMembers"
-    for number in range(circle):
-        link = f"{directory.root}/v1.0{path}?page={(number + 1) % circle}"
-        body = {
-            "value": [{"@odata.type": "#microsoft.graph.user", "id": object_id(str(number))}],
-            "@odata.nextLink": link,
-        }
-        await directory.fault(f"{path}", times=1, status=200, body=body)
-    for _ in range(4):
-        for number in range(circle):
-            link = f"{directory.root}/v1.0{path}?page={(number + 1) % circle}"
-            await directory.fault(f"{path}", times=1, status=200, body={"value": [], "@odata.nextLink": link})
-    pages = await reading.pages(of_group(HP_TEAM))
-    assert code(pages[-1].obstacle) == "graphUnavailable"
-    assert len(pages) <= 4 * circle + 1
-    assert {user.text for page in pages for user in page.users} == {object_id(str(n)) for n in range(circle)}
-
-
 async def test_an_entry_that_does_not_say_what_it_is_counts_as_a_user(reading: Reading, directory: Directory) -> None:
     """One too many is seen by everybody, one too few by nobody."""
     (person,) = people("adele")
     entries = [{"@odata.type": None, "id": person.upper()}, {"id": person}, {"@odata.type": "#microsoft.graph.device"}]
     await directory.fault("^/groups", status=200, body={"value": entries})
     assert ids(await reading.pages(of_group(NOBODYS))) == [person, person]
-
-
-async def test_a_link_to_another_host_is_never_followed(reading: Reading, directory: Directory) -> None:
-    """The token stays at home: nothing is sent, and the reading waits."""
-
-    async def read(link: str) -> list[SourcePage]:
-        await directory.fault("^/groups", status=200, body={"value": [], "@odata.nextLink": link})
-        return await reading.pages(of_group(HP_TEAM))
-
-    port = directory.root.rpartition(":")[2]
-    for link in (f"http://localhost:{port}/v1.0/groups/x/members", "https://evil.example/v1.0/groups/x/members"):
-        pages = await read(link)
-        assert [code(page.obstacle) for page in pages] == [None, "graphUnavailable"]
-    assert sum((await directory.calls()).values()) == 2
-
-
-async def test_a_link_that_cannot_be_kept_is_an_obstacle(reading: Reading, directory: Directory) -> None:
-    """A checkpoint has to fit a table property."""
-    link = f"{directory.root}/v1.0/groups/{HP_TEAM}/members?x=" + "x" * 30_000
-    await directory.fault("^/groups", status=200, body={"value": [], "@odata.nextLink": link})
-    page = await reading.only(of_group(HP_TEAM))
-    assert code(page.obstacle) == "graphUnavailable"
-    assert len(page.checkpoint or "") < 30_000
-
-
-async def test_the_longest_filter_reaches_graph_whole(reading: Reading, directory: Directory) -> None:
-    """With spaces, quotes and hash signs, and through a nextLink that repeats it."""
-    await directory.configure(emptyPages=1)
-    rest = ", ".join(f"'nobody #{number}'" for number in range(500))
-    text = f"displayName in ('Conor O''Neil', {rest}"[:3_990].rpartition(",")[0] + ")"
-    assert len(quote(text)) > 5_000
-    assert ids(await reading.pages(RevocationRequest(filter=text))) == people("conor.o'neil")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("department eq 'HP'", None),
-        ("department ne 'HP'", None),
-        ("department eq", "invalidFilter"),
-        ("not nickname eq 'x'", "invalidFilter"),
-    ],
-)
-async def test_a_filter_can_be_tried_cheaply(reading: Reading, directory: Directory, text: str, expected: str) -> None:
-    """One user is asked for; what Graph refuses for certain is known before anything is accepted."""
-    assert code(await reading.sources.check_filter(text)) == expected
-    assert (await directory.calls())["/users"] <= 2
-
-
-@pytest.mark.parametrize(
-    "action",
-    [
-        {"status": 429, "headers": {"Retry-After": "5"}},
-        {"status": 503},
-        {"status": 403},
-        {"status": 400, "raw": "<html>"},
-        {"drop": "before"},
-    ],
-)
-async def test_nothing_is_held_against_a_filter_that_could_not_be_tried(
-    reading: Reading, directory: Directory, action: dict[str, Any]
-) -> None:
-    """Only a clear refusal by Graph counts."""
-    await directory.fault("^/users", times=None, **action)
-    assert await reading.sources.check_filter("department eq") is None
