@@ -1,15 +1,9 @@
 import asyncio
-import csv
-import io
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clients import Api, Tenant, regrant, until
-
-from revoke_core.domain.identifiers import accepted_at
-from revoke_core.domain.moments import parsed
+from clients import Api, Tenant, until
 
 
 async def test_a_good_user_is_revoked_and_proven(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
@@ -130,79 +124,6 @@ async def test_health_needs_no_key_and_tells_nothing(api: Api) -> None:
     assert (await api.call("GET", "health")).json == {"status": "ok"}
 
 
-async def test_a_missing_permission_is_named_with_the_command_that_grants_it(
-    api: Api, tenant: Tenant, person: dict[str, Any]
-) -> None:
-    """The user and /readiness say the same; the rest of the request is not sent."""
-    others = [f"team{number:02d}@contoso.com" for number in range(1, 4)]
-    await tenant.grant("GroupMember.Read.All")
-    before = len(await tenant.get("revocations"))
-    reply = await api.submit({"users": [person["userPrincipalName"], *others]})
-    assert {user["error"]["code"] for user in reply.json["users"]} == {"appPermissionMissing"}
-    assert "az rest --method POST" in reply.json["users"][0]["error"]["hint"]
-    assert len(await tenant.get("revocations")) == before + 1
-    ready = await api.get("readiness")
-    assert ready.status == 503
-    assert ready.json["missing"] == ["User.ReadWrite.All"]
-    assert ready.json["grantCommand"] in reply.json["users"][0]["error"]["hint"]
-    await regrant(api, tenant)
-    assert (await api.submit({"user": person["id"]})).user["status"] == "verified"
-
-
-async def test_a_privileged_target_is_told_apart_from_a_missing_permission(
-    api: Api, tenant: Tenant, person: dict[str, Any]
-) -> None:
-    """The token has revoked somebody else, so a 403 can only be about the target."""
-    await tenant.post("config", {"adminTargets": "refuse"})
-    reply = await api.submit({"users": ["root.admin@contoso.com", person["id"]]})
-    assert [user["status"] for user in reply.json["users"]] == ["failed", "verified"]
-    assert reply.json["users"][0]["error"]["code"] == "targetPrivileged"
-
-
-async def test_with_the_least_privilege_upns_go_straight_to_graph(
-    api: Api, tenant: Tenant, person: dict[str, Any]
-) -> None:
-    """User.RevokeSessions.All alone revokes; what cannot be proven is not claimed."""
-    await tenant.grant("User.RevokeSessions.All")
-    reply = await api.submit({"users": [person["userPrincipalName"], "x_y.com#EXT#@contoso.com", "no@contoso.com"]})
-    assert [user["status"] for user in reply.json["users"]] == ["revoked", "skipped", "failed"]
-    assert reply.json["users"][0]["userId"] is None
-    assert "User.Read.All" in reply.json["warnings"][0]
-    await regrant(api, tenant)
-
-
-async def test_one_user_who_may_not_be_read_is_that_users_own_matter(
-    api: Api, tenant: Tenant, numbers: Callable[[], int]
-) -> None:
-    """The token reads everybody else: they are told apart, excluded and proven as ever."""
-    mark = numbers()
-    first, last, kept = [await tenant.new_user(f"{name}{mark}@contoso.com") for name in ("first", "last", "kept")]
-    invited = await tenant.new_user(f"invited{mark}@contoso.com", creationType="Invitation")
-    named = [first["id"], last["id"], kept["id"], invited["id"]]
-    match = {"method": "GET", "path": f"/users/{last['id']}"}
-    await tenant.post("faults", {"match": match, "action": {"status": 403}})
-    reply = await api.submit({"users": named, "exclude": [kept["userPrincipalName"]]})
-    users = reply.json["users"]
-    assert [user["status"] for user in users] == ["verified", "failed", "skipped", "skipped"]
-    assert [user["error"]["code"] for user in users[1:]] == ["graphRefused", "excluded", "externalUser"]
-    assert users[1]["graphRequestId"]
-    assert reply.json["warnings"] == []
-    assert await tenant.served(*named[1:]) == []
-
-
-async def test_a_proof_that_is_refused_for_one_user_is_read_again(
-    api: Api, tenant: Tenant, numbers: Callable[[], int]
-) -> None:
-    """The others are proven meanwhile, and so is that one in the end."""
-    people = await tenant.people(3, f"refused{numbers()}")
-    match = {"method": "GET", "path": f"/users/{people[1]}"}
-    await tenant.post("faults", {"match": match, "after": 1, "action": {"status": 403}})
-    reply = await api.submit({"users": people})
-    done = await api.finished(reply.json["id"])
-    assert [user["status"] for user in done.json["users"]] == ["verified"] * 3
-    assert done.json["warnings"] == []
-
-
 async def test_an_async_request_is_durable_and_polled_without_a_key(api: Api, person: dict[str, Any]) -> None:
     """202 with absolute Location and Retry-After; the link opens this one request, for reading, to nobody else."""
     reply = await api.submit({"user": person["id"]}, Prefer="respond-async")
@@ -254,129 +175,6 @@ async def test_one_key_and_one_body_are_one_request(api: Api, tenant: Tenant, pe
 async def test_an_unusable_idempotency_key_is_a_fault(api: Api, key: str) -> None:
     """Better than silently doing the work twice."""
     assert (await api.submit({"user": "bob@contoso.com"}, Idempotency_Key=key)).status == 400
-
-
-async def test_throttling_goes_on_behind_a_202_and_nothing_leaves_early(
-    api: Api, tenant: Tenant, person: dict[str, Any]
-) -> None:
-    """The call answers within its bound; no call reaches Graph before its Retry-After has passed."""
-    await tenant.post("throttle", {"seconds": 8, "kind": "write"})
-    reply = await api.submit({"user": person["id"]})
-    assert (reply.status, reply.json["status"]) == (202, "running")
-    assert "slow down" in reply.json["warnings"][0]
-    done = await api.finished(reply.json["id"])
-    assert (done.user["status"], done.user["attempts"]) == ("verified", 2)
-    assert done.json["warnings"] == []
-    assert (await tenant.get("calls"))["gateViolations"] == 0
-
-
-@pytest.mark.parametrize("style", ["fractional", "date", "absent"])
-async def test_every_form_of_retry_after_is_obeyed(
-    api: Api, tenant: Tenant, person: dict[str, Any], style: str
-) -> None:
-    """Also none at all: then the pauses grow."""
-    await tenant.post("config", {"retryAfterStyle": style})
-    await tenant.post("throttle", {"seconds": 1.5, "kind": "write"})
-    reply = await api.submit({"user": person["id"]})
-    assert (await api.finished(reply.json["id"])).user["status"] == "verified"
-    assert (await tenant.get("calls"))["gateViolations"] == 0
-
-
-async def test_a_lagging_cut_off_is_read_again_from_the_queue_side(
-    api: Api, tenant: Tenant, person: dict[str, Any]
-) -> None:
-    """Until the replica shows it the user is revoked, not verified."""
-    await tenant.post("config", {"lagSeconds": 10})
-    reply = await api.submit({"user": person["id"]})
-    assert (reply.status, reply.user["status"]) == (202, "revoked")
-    done = await api.finished(reply.json["id"])
-    assert (done.user["status"], done.user["attempts"]) == ("verified", 1)
-    assert len(await tenant.served(person["id"])) == 1
-
-
-async def test_a_lost_answer_is_settled_by_reading(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
-    """Graph did it and the connection broke: the user is not signed out a second time."""
-    match = {"path": "revokeSignInSessions", "userId": person["id"]}
-    await tenant.post("faults", {"match": match, "action": {"drop": "after"}})
-    reply = await api.submit({"user": person["id"]})
-    done = await api.finished(reply.json["id"])
-    assert (done.user["status"], done.user["attempts"], done.user["graphRequestId"]) == ("verified", 1, None)
-    assert len(await tenant.served(person["id"])) == 1
-
-
-@pytest.mark.parametrize("status", [500, 503, 504])
-async def test_server_errors_are_waited_out(api: Api, tenant: Tenant, person: dict[str, Any], status: int) -> None:
-    """Each error is settled or repeated until the user is verified."""
-    match = {"path": "revokeSignInSessions", "userId": person["id"]}
-    await tenant.post("faults", {"match": match, "action": {"status": status}})
-    reply = await api.submit({"user": person["id"]})
-    assert (await api.finished(reply.json["id"])).user["status"] == "verified"
-
-
-async def test_a_refused_token_is_replaced(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
-    """A token that Graph takes no more is no reason to fail."""
-    await tenant.post("tokens/forget")
-    reply = await api.submit({"user": person["id"]})
-    assert (await api.finished(reply.json["id"])).user["status"] == "verified"
-
-
-async def test_a_users_history_is_found_by_id_and_by_name_even_when_deleted(
-    api: Api, tenant: Tenant, person: dict[str, Any]
-) -> None:
-    """Has this user been revoked, when, by whom: absence is an answer too."""
-    request_id = (await api.submit({"user": person["id"], "reason": "left"})).json["id"]
-    async with api._session.delete(f"{tenant.root}/_sim/users/{person['id']}") as gone:
-        assert gone.status == 204
-    await tenant.new_user(person["userPrincipalName"], id=person["id"])
-    for name in (person["id"], person["userPrincipalName"].upper()):
-        (entry,) = (await api.get(f"revocations?user={name}")).json["value"]
-        assert entry["id"] == request_id
-        assert [user["userId"] for user in entry["users"]] == [person["id"]]
-    absent = await api.get("revocations?user=never@contoso.com")
-    assert (absent.status, absent.json) == (200, {"value": []})
-
-
-async def test_lists_are_paged_newest_first(api: Api) -> None:
-    """Every page leads to the next until all were seen once."""
-    made = [(await api.submit({"user": "nobody@contoso.com"})).json["id"] for _ in range(5)]
-    since = (await api.get(f"revocations/{made[0]}")).json["requestedAt"]
-    assert accepted_at(made[0]) == parsed(since), "the id, which lists are read by, tells another time"
-    seen, link = [], f"revocations?since={since}&pageSize=2&status=failed"
-    while link:
-        page = (await api.get(link)).json
-        assert len(page["value"]) <= 2
-        seen += [entry["id"] for entry in page["value"]]
-        link = page.get("nextLink")
-    assert seen == made[::-1]
-
-
-@pytest.mark.parametrize(
-    "query",
-    ["status=done", "since=yesterday", "pageSize=0", "pageSize=1001", "continuationToken=x", "user=me"],
-)
-async def test_a_malformed_question_is_a_400(api: Api, query: str) -> None:
-    """Nobody gets a list that answers another question."""
-    assert (await api.get(f"revocations?{query}")).status == 400
-
-
-async def test_users_come_as_csv_without_formulas(api: Api) -> None:
-    """A spreadsheet does not run what somebody named an account."""
-    request_id = (await api.submit({"users": ["-x@contoso.com", "+y@contoso.com", "bob@contoso.com"]})).json["id"]
-    for path, headers in (("?format=csv", {}), ("", {"Accept": "text/csv"})):
-        reply = await api.call("GET", f"revocations/{request_id}/users{path}", headers=api.key | headers)
-        assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
-        rows = list(csv.DictReader(io.StringIO(reply.text)))
-        assert [row["input"] for row in rows] == ["'-x@contoso.com", "'+y@contoso.com", "bob@contoso.com"]
-        assert [row["errorCode"] for row in rows] == ["userNotFound", "userNotFound", ""]
-    page = (await api.get(f"revocations/{request_id}/users?status=failed&pageSize=1")).json
-    assert len(page["value"]) == 1
-    assert page["nextLink"].startswith(f"{api.root}/revocations/{request_id}/users?")
-
-
-@pytest.mark.parametrize("request_id", ["x", "..", "0" * 45, "fe5df26e7595-" + "0" * 32])
-async def test_an_unknown_request_is_404(api: Api, request_id: str) -> None:
-    """Guessing ids leads nowhere."""
-    assert (await api.get(f"revocations/{request_id}")).status == 404
 
 
 async def test_more_than_twenty_users_are_carried_out_behind_a_202(api: Api, tenant: Tenant) -> None:
