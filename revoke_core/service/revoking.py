@@ -100,7 +100,8 @@ class Revoker:
             await self._budget.was_throttled(sent_at=left_at, pause=asked)
         else:
             self._budget.was_clean(len(rows))
-            if is_probe and any(answer.is_success for answer in answers):
+            # A user who is refused was looked at, so Graph answers again.
+            if is_probe and all(verdict.effect in (Effect.ACCEPTED, Effect.FINAL) for verdict in verdicts):
                 await self._gates.reopen("write")
         stopped = next((verdict.problem for verdict in verdicts if _stops_all(verdict, token)), None)
         if stopped:

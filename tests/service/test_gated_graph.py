@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import Engine, new_record, stored_run
+from steps import begun, person
 
 from revoke_core.adapters.clock import SystemClock
 from revoke_core.adapters.pace_board import PARTITION
@@ -182,3 +183,19 @@ async def test_a_request_comes_back_for_the_probe_and_goes_on(
     clock.jump(10.1)
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
     assert len(await directory.served()) == 5
+
+
+async def test_a_refused_user_opens_the_gate_of_writes_as_well(
+    patient: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """Graph has answered the probe: the others need not wait three hours because the first one is no user any more."""
+    engine, clock = patient
+    await engine.gates.reopen("read")
+    await engine.gates.close_for("write", timedelta(hours=3))
+    record, _ = await begun(engine, [person(place) for place in (1, 2, 3)])
+    await engine.resume(record.id)
+    assert await directory.served() == []
+    clock.jump(10.1)
+    await directory.post("faults", {"match": {"path": "revokeSignInSessions"}, "action": {"status": 404}})
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts.verified, final.counts.failed) == (RequestStatus.PARTIALLY_SUCCEEDED, 2, 1)
