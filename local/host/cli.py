@@ -42,7 +42,11 @@ def main(argv: list[str]) -> int:
         default=here if (here / "function_app.py").exists() else ROOT,
         help="folder with function_app.py (default: this one, else the project)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON line once GET /api/health answers 200")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON line once GET /api/health answers 200 and the queues are there",
+    )
     options = parser.parse_args(argv)
     start_logging()
     try:
@@ -92,7 +96,7 @@ async def _run(options: argparse.Namespace, listener: socket.socket, out: TextIO
 
 
 async def _announced(service: Service, root: str, keys: Keys, out: TextIO, *, as_json: bool) -> None:
-    await service.healthy(root)
+    await service.ready(root)
     if as_json:
         print(json.dumps({"functions": root, "key": keys.function, "pids": [os.getpid()]}), file=out, flush=True)
         return

@@ -29,7 +29,7 @@ _LONGEST_OUTAGE_PAUSE: Final = 5.0
 
 
 class QueueListener:
-    """Polls one queue for one function until it is stopped."""
+    """Polls one queue for one function until it is stopped. ``has_polled`` is set once the queue is there."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class QueueListener:
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
+        self.has_polled = asyncio.Event()
 
     async def run(self) -> None:
         """Poll until stopped; a storage outage is waited out."""
@@ -67,6 +68,7 @@ class QueueListener:
                 outage = min(outage * 2, _LONGEST_OUTAGE_PAUSE)
             else:
                 outage = _FIRST_OUTAGE_PAUSE
+                self.has_polled.set()
                 if found:
                     idle = _FIRST_IDLE
                 else:

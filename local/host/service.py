@@ -28,6 +28,7 @@ _LOG: Final = logging.getLogger("host")
 _KNOWN: Final = ("httpTrigger", "queueTrigger", "timerTrigger")
 _DRAIN_SECONDS: Final = 30.0
 _HEALTH_PAUSE: Final = 0.1
+_QUEUES_SECONDS: Final = 10.0
 
 
 class Service:
@@ -82,7 +83,17 @@ class Service:
         for timer in self.timers:
             timer.start()
 
-    async def healthy(self, root: str) -> None:
+    async def ready(self, root: str) -> None:
+        """Return once the app is healthy and every queue is there for senders; those are waited for 10 s at most."""
+        await self._healthy(root)
+        try:
+            async with asyncio.timeout(_QUEUES_SECONDS):
+                for listener in self.listeners:
+                    await listener.has_polled.wait()
+        except TimeoutError:
+            _LOG.warning("the storage does not answer; the queues are polled once it does")
+
+    async def _healthy(self, root: str) -> None:
         """Return once the app's health function answers 200; at once where it has none."""
         path = "/".join(["", *filter(None, [self._options.route_prefix]), "health"])
         if self.routes.match("GET", path) is None:

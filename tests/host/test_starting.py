@@ -170,7 +170,7 @@ async def test_storage_ends_when_a_server_ends() -> None:
 
 
 async def test_up_starts_everything_and_ends_it(session: ClientSession, tmp_path: Path) -> None:
-    """One JSON line with addresses that answer; SIGTERM ends every process, exit code 0."""
+    """One JSON line once addresses answer and a message can be sent; SIGTERM ends every process, exit code 0."""
     child = await start(
         "up",
         ["up", *FREE_PORTS, "--users", "3", "--data", str(tmp_path), "--json"],
@@ -180,6 +180,8 @@ async def test_up_starts_everything_and_ends_it(session: ClientSession, tmp_path
     names = {"functions", "key", "graph", "connectionString", "identityEndpoint", "identityHeader", "pids"}
     assert set(address) == names
     assert address["key"] == "mine"
+    async with QueueClient.from_connection_string(address["connectionString"], "revocation-requests") as queue:
+        await queue.send_message("nobody@contoso.com")
     assert len(alive(address["pids"])) == len(address["pids"]) == 6
     for url in (f"{address['functions']}/api/health", f"{address['graph']}/_sim/users"):
         async with session.get(url) as answer:
