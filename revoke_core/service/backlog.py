@@ -156,7 +156,7 @@ class Backlog:
         self._unsent.clear()
 
     def misses_proofs(self, revoked: int) -> bool:
-        """Whether the table holds more unproven users than memory does, and there is room for them."""
+        """Whether more users are unproven than are in memory, and there is room for them."""
         return revoked > len(self._unproven) and len(self._unproven) < _MOST_UNPROVEN // 2
 
     @property

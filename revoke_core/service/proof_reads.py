@@ -59,13 +59,11 @@ class ProofReads:
 
     async def _load_unproven(self) -> datetime | None:
         """Fetch users whose proof was put off, once nothing that is in memory could be mistaken for one of them."""
-        run = self._hand.run
-        if not run.proving or not self._backlog.misses_proofs(run.counts.revoked):
+        # By what is found, not by what is committed: a proof that still lingers would look like one that is missing.
+        if not self._hand.run.proving or not self._backlog.misses_proofs(self._hand.counts.revoked):
             return None
         now = self._clock.now()
         if self._backlog.next_round and now < self._backlog.next_round:
             return self._backlog.next_round
-        await self._hand.flush()
-        if self._backlog.misses_proofs(self._hand.run.counts.revoked):
-            await self._backlog.load_unproven(now, _ROUND)
+        await self._backlog.load_unproven(now, _ROUND)
         return None

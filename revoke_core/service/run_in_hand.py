@@ -47,6 +47,8 @@ class RunInHand:
 
     def __init__(self, *, run: Run, log: StatusLog, clock: Clock) -> None:
         self.run = run
+        # As they will stand once all that waits is committed.
+        self.counts = run.counts
         self._log = log
         self._clock = clock
         self._waiting: list[_Write] = []
@@ -134,6 +136,7 @@ class RunInHand:
 
     def _add(self, write: _Write) -> None:
         self._check()
+        self.counts = self.counts.plus(write.moves)
         self._waiting.append(write)
         self._start_timer()
 
