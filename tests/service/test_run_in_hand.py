@@ -127,9 +127,9 @@ async def test_findings_are_committed_without_a_mark_soon(log: WatchedLog, clock
     await hand.take_off(flight(1))
     await hand.land(flight(1), [(page[0], page[0].ended(UserStatus.REVOKED))])
     async with asyncio.timeout(5):
-        while (await stored_run(log, hand.run.request_id)).flights:
+        while (stored := await stored_run(log, hand.run.request_id)).flights:
             pass
-    assert hand.run.counts.revoked == 1
+    assert stored.counts.revoked == 1
 
 
 async def test_a_worker_that_was_given_up_writes_nothing_more(log: WatchedLog, clock: HandSetClock) -> None:
