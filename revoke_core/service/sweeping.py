@@ -49,17 +49,18 @@ class Sweeper:
 
     async def _is_stranded(self, request_id: str) -> bool:
         now = self._clock.now()
+        run = await self._log.run(request_id)
+        # First, for that is what nearly every look at a large request finds.
+        if run and run.lease_until and run.lease_until > now:
+            return False
         record = await self._log.get(request_id)
         if record is None or record.status.is_final:
             if record is not None or now - accepted_at(request_id) > _ORPHAN:
                 await self._ledger.close(request_id)
             return False
-        run = await self._log.run(request_id)
         if run is None:
             return now - accepted_at(request_id) > _QUIET
-        held = run.lease_until is not None and run.lease_until > now
-        waits = run.next_at is not None and run.next_at + _GRACE > now
-        return not held and not waits
+        return run.next_at is None or run.next_at + _GRACE <= now
 
     def _may_drive(self, request_id: str, driven_at: datetime) -> bool:
         """A message that was sent a moment ago may still stand in the queue; a second one would only add to it."""

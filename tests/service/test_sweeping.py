@@ -12,12 +12,17 @@ from revoke_core.adapters.rows import request_partition
 from revoke_core.adapters.storage import REQUESTS_TABLE
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import Counts
+from revoke_core.domain.schedules import LEASE
+from revoke_core.ports import Run
 from revoke_core.service.sweeping import Sweeper
 
 if TYPE_CHECKING:
     import pytest
     from engine import Engine
     from steps import JumpingClock
+
+    from revoke_core.domain.results import RequestRecord
 
 
 async def stranded(engine: Engine) -> str:
@@ -50,3 +55,34 @@ async def test_a_request_that_cannot_be_read_keeps_no_other_from_being_driven(
     assert set(requests) - set(sent) == {min(requests)}
     await engine.ledger.close(min(requests))
     await engine.storage.table(REQUESTS_TABLE).delete_entity(damaged)
+
+
+async def test_a_request_in_hand_costs_the_timer_one_read(
+    still: tuple[Engine, JumpingClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks every 30 s, and a large request is in hand for many minutes; once the lease is over it looks closer."""
+    engine, clock = still
+    request_id = await stranded(engine)
+    await engine.log.save(
+        Run(request_id=request_id, owner="first", epoch=1, lease_until=clock.now() + LEASE, counts=Counts()), []
+    )
+    get, read, sent = engine.log.get, list[str](), list[str]()
+
+    async def noted(one: str) -> RequestRecord | None:
+        read.append(one)
+        return await get(one)
+
+    async def put(one: str, *, delay: timedelta = timedelta(0)) -> str:
+        assert not delay
+        sent.append(one)
+        return ""
+
+    monkeypatch.setattr(engine.log, "get", noted)
+    monkeypatch.setattr(engine.queue, "put", put)
+    sweeper = Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=clock)
+    await sweeper.sweep()
+    assert (request_id in read, request_id in sent) == (False, False)
+    clock.jump(seconds=LEASE.total_seconds() + 1)
+    await sweeper.sweep()
+    assert (request_id in read, request_id in sent) == (True, True)
+    await engine.ledger.close(request_id)
