@@ -184,6 +184,12 @@ class Budget(Protocol):
         storage.
         """
 
+    async def stock(self, wanted: int, *, small: bool) -> None:
+        """Have what ``take`` gives next in hand, for whoever is about to look at the write gate and send.
+
+        Where that takes a write, it shows the gates as they stand, and no other look is needed for a while.
+        """
+
     async def give_back(self, tokens: int) -> None:
         """Return tokens that were taken for calls which never left."""
 

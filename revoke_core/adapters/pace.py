@@ -11,10 +11,13 @@ from revoke_core.domain.moments import parsed_or_none, written
 from revoke_core.domain.pace import PROBE_EVERY, Block, Pace, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from revoke_core.adapters.pace_board import PaceBoard
     from revoke_core.ports import Clock, GateKind
 
-BUDGET: Final = "budget"
+_UNTIL: Final[dict[GateKind, str]] = {"read": "ReadUntil", "write": "WriteUntil"}
+_PROBE_AT: Final[dict[GateKind, str]] = {"read": "ReadProbeAt", "write": "WriteProbeAt"}
 # A block that rests longer is forgotten: the bucket has refilled meanwhile, and both together would be too much.
 _BLOCK_RESTS: Final = timedelta(seconds=10)
 
@@ -39,16 +42,16 @@ class StoredGates:
         self._unstored[kind] = until
         logs.event("graph_gate_closed", kind=kind, seconds=round(pause.total_seconds(), 1))
 
-        def closed(row: dict[str, Any]) -> dict[str, Any] | None:
-            stored = parsed_or_none(row.get("Until"))
+        def closed(row: Mapping[str, Any]) -> dict[str, Any] | None:
+            stored = parsed_or_none(row.get(_UNTIL[kind]))
             if stored and stored >= until:
                 return None
-            probe = {"ProbeAt": written(now + PROBE_EVERY)} if until - now > PROBE_EVERY else {}
-            return {"Until": written(until)} | probe
+            probe_at = written(now + PROBE_EVERY) if until - now > PROBE_EVERY else None
+            return {_UNTIL[kind]: written(until), _PROBE_AT[kind]: probe_at}
 
         await self._board.look()
-        await self._board.change(kind, closed)
-        stored = parsed_or_none(self._board.row(kind).get("Until"))
+        await self._board.change(closed)
+        stored = self._stored(kind)
         # From here on the row tells, so that a gate which is reopened elsewhere opens here, too.
         if stored and stored >= until and self._unstored.get(kind) == until:
             del self._unstored[kind]
@@ -58,18 +61,18 @@ class StoredGates:
         await self._board.look()
         now = self._clock.now()
 
-        def probed(row: dict[str, Any]) -> dict[str, Any] | None:
-            until, probe_at = parsed_or_none(row.get("Until")), parsed_or_none(row.get("ProbeAt"))
+        def probed(row: Mapping[str, Any]) -> dict[str, Any] | None:
+            until, probe_at = parsed_or_none(row.get(_UNTIL[kind])), parsed_or_none(row.get(_PROBE_AT[kind]))
             if until is None or until <= now or probe_at is None or probe_at > now:
                 return None
-            return {"Until": written(until), "ProbeAt": written(now + PROBE_EVERY)}
+            return {_PROBE_AT[kind]: written(now + PROBE_EVERY)}
 
-        return await self._board.change(kind, probed)
+        return await self._board.change(probed)
 
     async def next_try(self, kind: GateKind) -> datetime | None:
         """When the gate opens or may be probed, whichever comes first; ``None`` for now."""
         closed = await self.closed_until(kind)
-        probe_at = parsed_or_none(self._board.row(kind).get("ProbeAt"))
+        probe_at = parsed_or_none(self._board.row.get(_PROBE_AT[kind]))
         moment = min(closed, probe_at) if closed and probe_at else closed
         return moment if moment and moment > self._clock.now() else None
 
@@ -78,17 +81,20 @@ class StoredGates:
         now = self._clock.now()
         self._unstored.pop(kind, None)
 
-        def opened(row: dict[str, Any]) -> dict[str, Any] | None:
-            until = parsed_or_none(row.get("Until"))
-            return {"Until": written(now)} if until and until > now else None
+        def opened(row: Mapping[str, Any]) -> dict[str, Any] | None:
+            until = parsed_or_none(row.get(_UNTIL[kind]))
+            return {_UNTIL[kind]: written(now), _PROBE_AT[kind]: None} if until and until > now else None
 
-        if await self._board.change(kind, opened):
+        if await self._board.change(opened):
             logs.event("graph_gate_reopened", kind=kind)
 
     def _closed(self, kind: GateKind) -> datetime | None:
-        ends = (parsed_or_none(self._board.row(kind).get("Until")), self._unstored.get(kind))
+        ends = (self._stored(kind), self._unstored.get(kind))
         now = self._clock.now()
         return max((end for end in ends if end and end > now), default=None)
+
+    def _stored(self, kind: GateKind) -> datetime | None:
+        return parsed_or_none(self._board.row.get(_UNTIL[kind]))
 
 
 class StoredBudget:
@@ -113,11 +119,15 @@ class StoredBudget:
         given = self._spend(wanted, small=small)
         if given or self._in_hand().tokens or wanted <= 0:
             return given
+        await self.stock(wanted, small=small)
+        return self._spend(wanted, small=small)
+
+    async def stock(self, wanted: int, *, small: bool) -> None:
+        """A block's write is a look at the gates, too: made first, it saves the one before the call."""
         async with self._taking:
             # Whoever waited here finds the block that somebody else has fetched.
             if not self._in_hand().tokens:
                 await self._fetch(wanted, small=small)
-            return self._spend(wanted, small=small)
 
     async def give_back(self, tokens: int) -> None:
         """Keep them for the next call; while the gate is closed they are worth nothing."""
@@ -144,16 +154,16 @@ class StoredBudget:
         """Drop the block, and write what the 429 teaches unless this gate's lesson is written already."""
         now = self._clock.now()
         if pause is None:
-            until = parsed_or_none(self._board.row("write").get("Until"))
+            until = self._opens_at()
             pause = max(timedelta(0), until - now) if until else timedelta(0)
         self._block = Block(tokens=0, free_at=now)
 
-        def taught(row: dict[str, Any]) -> dict[str, Any] | None:
+        def taught(row: Mapping[str, Any]) -> dict[str, Any] | None:
             before = self._pace(row).on(now)
             after = before.throttled(sent_at=sent_at, now=now, pause=pause)
             return None if after == before else _columns(after)
 
-        if await self._board.change(BUDGET, taught):
+        if await self._board.change(taught):
             self._clean = 0
             logs.event("graph_rate_learnt", per_second=round(self._pace().rate, 2), pause=round(pause.total_seconds()))
 
@@ -165,7 +175,7 @@ class StoredBudget:
         """The rest of a closed gate, and then the bucket's own time."""
         await self._board.look()
         now = self._clock.now()
-        opens_at = parsed_or_none(self._board.row("write").get("Until"))
+        opens_at = self._opens_at()
         pace = self._pace().on(max(now, opens_at or now))
         return (pace.at - now).total_seconds() + pace.seconds_for(tokens)
 
@@ -173,16 +183,20 @@ class StoredBudget:
         """Take a block from the bucket as seen last; only when that is too low, see whether it still is."""
         granted, clean, left = 0, 0, self._pace()
 
-        def less(row: dict[str, Any]) -> dict[str, Any] | None:
+        def less(row: Mapping[str, Any]) -> dict[str, Any] | None:
             nonlocal granted, clean, left
-            now, clean = self._clock.now(), self._clean
+            now, clean, granted = self._clock.now(), self._clean, 0
+            opens_at = self._opens_at(row)
+            if opens_at and opens_at > now:
+                # It would be forgotten before it could be spent.
+                return None
             granted, left = self._pace(row).on(now).regain(clean).take(wanted, now, small=small)
             return _columns(left) if granted else None
 
-        taken = await self._board.change(BUDGET, less)
+        taken = await self._board.change(less)
         if not granted:
             await self._board.look()
-            taken = await self._board.change(BUDGET, less)
+            taken = await self._board.change(less)
         if taken:
             self._clean -= clean
             now = self._clock.now()
@@ -203,9 +217,12 @@ class StoredBudget:
         void = now - rests_since > _BLOCK_RESTS or self._touched_at < self._pace().quiet_until
         return Block(tokens=0, free_at=now) if void else self._block
 
-    def _pace(self, row: dict[str, Any] | None = None) -> Pace:
+    def _opens_at(self, row: Mapping[str, Any] | None = None) -> datetime | None:
+        return parsed_or_none((self._board.row if row is None else row).get(_UNTIL["write"]))
+
+    def _pace(self, row: Mapping[str, Any] | None = None) -> Pace:
         """The bucket in a row, by default the one seen last; a full one when there is none yet."""
-        row = self._board.row(BUDGET) if row is None else row
+        row = self._board.row if row is None else row
         at, quiet_until = parsed_or_none(row.get("At")), parsed_or_none(row.get("QuietUntil"))
         if at is None or quiet_until is None:
             return Pace.start(self._quota, self._clock.now())

@@ -87,9 +87,12 @@ class Sending:
     async def _fill(self, most: int) -> datetime | None:
         """Start calls until so many are in flight, or say when that may go on."""
         # The gate is looked at in storage, so only when there is something to pay a call with.
-        payable_at = self._budget.next_at(min(LARGEST_SEND, self._backlog.unsent), small=self._small)
+        wanted = min(LARGEST_SEND, self._backlog.unsent)
+        payable_at = self._budget.next_at(wanted, small=self._small)
         if payable_at > self._clock.now():
             return payable_at
+        if not self._pauses.waits("write"):
+            await self._budget.stock(wanted, small=self._small)
         if closed := await self._pauses.open_from("write"):
             return await self._probe(closed)
         wake = None

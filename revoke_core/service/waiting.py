@@ -50,6 +50,11 @@ class Pauses:
         until = max(gate, own) if gate and own else gate or own
         return until if until and until > self._clock.now() else None
 
+    def waits(self, kind: GateKind) -> bool:
+        """Whether this request itself has to wait, whatever the gate says."""
+        own = self._until.get(kind)
+        return own is not None and own > self._clock.now()
+
     async def may_probe(self, kind: GateKind) -> bool:
         """Whether this caller may try one item although the gate is closed: only a very long gate allows it."""
         return await self._gates.may_probe(kind)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from pace_site import QUOTA, MovableClock, Requests, Site, drained
+
+if TYPE_CHECKING:
+    from revoke_core.ports import GateKind
 
 
 @pytest.mark.parametrize("small", [True, False])
@@ -39,6 +43,43 @@ async def test_a_block_in_hand_asks_no_storage(site: Site, requests: Requests) -
     assert requests.count == 2
     assert [await here.budget.take(20, small=small) for small in (True, False)] == [20, 20]
     assert requests.count == 2
+
+
+async def test_a_blocks_write_is_a_look_at_the_gates(site: Site, requests: Requests) -> None:
+    """Nobody has changed anything since the last look, or the write would have been refused."""
+    here = site.instance()
+    await here.gates.closed_until("write")
+    site.clock.skip(1)
+    requests.count = 0
+    await here.budget.stock(20, small=False)
+    assert [await here.gates.closed_until("write"), await here.gates.closed_until("read")] == [None, None]
+    assert await here.budget.take(20, small=False) == 20
+    assert requests.count == 1
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+async def test_no_gate_hides_behind_a_block(site: Site, kind: GateKind) -> None:
+    """Closed elsewhere since the last look: whoever takes a block finds it, and what a 429 taught beside it stays."""
+    here, there = site.instance(), site.instance()
+    await there.gates.closed_until(kind)
+    await here.gates.close_for(kind, timedelta(seconds=30))
+    await there.budget.stock(20, small=False)
+    assert await there.gates.closed_until(kind) is not None
+    third = site.instance()
+    assert await third.gates.closed_until(kind) == await here.gates.closed_until(kind)
+
+
+async def test_no_block_is_taken_that_a_closed_gate_would_outlast(site: Site) -> None:
+    """An outage of minutes closes the gate and leaves the bucket full, for whoever may go on then."""
+    here, other = site.instance(), site.instance()
+    await here.gates.close_for("write", timedelta(seconds=30))
+    for _ in range(3):
+        await here.budget.stock(20, small=False)
+        assert await here.budget.take(20, small=True) == 0
+        site.clock.skip(9)
+    site.clock.skip(4)
+    assert await other.gates.closed_until("write") is None
+    assert await drained(other) >= QUOTA - 160
 
 
 async def test_callers_that_come_together_share_one_block(site: Site, requests: Requests) -> None:

@@ -12,8 +12,7 @@ from steps import JumpingClock
 
 from local.simulator.server import running
 from local.simulator.tenant import Tenant
-from revoke_core.adapters.pace import BUDGET
-from revoke_core.adapters.pace_board import PARTITION
+from revoke_core.adapters.pace_board import PARTITION, ROW
 from revoke_core.adapters.storage import STATE_TABLE, Storage
 from revoke_core.settings import read_settings
 
@@ -70,4 +69,4 @@ async def still(storage: Storage, directory: Directory) -> AsyncIterator[tuple[E
     yield made, clock
     await made.close()
     # Written by a clock that is far from all others now.
-    await storage.table(STATE_TABLE).delete_entity(PARTITION, BUDGET)
+    await storage.table(STATE_TABLE).delete_entity(PARTITION, ROW)

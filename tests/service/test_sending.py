@@ -1,0 +1,109 @@
+"""What the calls of one slice ask of the row that all instances share."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from steps import NAMES, begun, person
+
+from revoke_core.adapters.pace_board import PARTITION
+from revoke_core.domain import problems
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.results import RequestStatus
+from revoke_core.service.backlog import Backlog
+from revoke_core.service.plan_pages import PagedPlanning
+from revoke_core.service.revoking import Revoker
+from revoke_core.service.run_in_hand import RunInHand
+from revoke_core.service.sending import Sending
+from revoke_core.service.tasks import Tasks
+from revoke_core.service.waiting import Pauses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine import Engine
+    from listing import Directory
+    from steps import JumpingClock
+
+HTTP_LOG = "azure.core.pipeline.policies.http_logging_policy"
+
+
+class Board(logging.Handler):
+    """The methods of the requests for the shared row, as the SDK itself logs them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.methods: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One more, if the record is such a request's."""
+        text = record.getMessage()
+        if text.startswith("Request URL") and f"PartitionKey='{PARTITION}'" in text:
+            self.methods.append(text.partition("Request method: ")[2].partition("\n")[0].strip("'"))
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    handler, logger = Board(), logging.getLogger(HTTP_LOG)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+async def test_a_call_that_takes_a_block_needs_no_look(
+    still: tuple[Engine, JumpingClock], directory: Directory, board: Board
+) -> None:
+    """Its write tells of the gates."""
+    engine, clock = still
+    await engine.budget.take(60, small=False)
+    record, _ = await begun(engine, [person(1)])
+    clock.jump(seconds=11)
+    board.methods.clear()
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    assert len(await directory.served()) == 1
+    assert board.methods[0] == "PUT"
+
+
+async def test_a_request_that_has_to_wait_itself_takes_no_block(engine: Engine, board: Board) -> None:
+    """Before its pause is over the block would be forgotten, and the next one taken: others could use them."""
+    await engine.budget.take(60, small=False)
+    record, run = await begun(engine, [person(1)])
+    board.methods.clear()
+    hand = RunInHand(run=run, log=engine.log, clock=engine.clock)
+    backlog = Backlog(request_id=record.id, log=engine.log, commit=hand.flush)
+    pauses = Pauses(run=run, gates=engine.gates, clock=engine.clock)
+    planning = PagedPlanning(
+        request=RevocationRequest(users=NamedUsers(NAMES[:1])),
+        hand=hand,
+        backlog=backlog,
+        pauses=pauses,
+        sources=engine.sources,
+        planner=engine.planner,
+        log=engine.log,
+        index=engine.index,
+        max_users=1,
+    )
+    sending = Sending(
+        hand=hand,
+        backlog=backlog,
+        planning=planning,
+        pauses=pauses,
+        revoker=Revoker(
+            graph=engine.gated, gates=engine.gates, budget=engine.budget, ledger=engine.ledger, clock=engine.clock
+        ),
+        budget=engine.budget,
+        clock=engine.clock,
+        tasks=Tasks(),
+        named=1,
+        small=True,
+        paused=False,
+    )
+    await pauses.obstacle("write", problems.GRAPH_UNAVAILABLE, None)
+    assert await sending.start() is not None
+    assert "PUT" not in board.methods
