@@ -84,7 +84,7 @@ class PagedPlanning:
     async def next_page(self, ending: Ending | None) -> None:
         """Plan one more page. With an ``ending`` its users get it as they are; nobody is looked up any more."""
         request_id = self._hand.run.request_id
-        if ending and not self.is_named_only:
+        if ending and self._sources.are_found(self._request, self._checkpoint):
             # Who would have been found was never accepted.
             await self._end()
             return

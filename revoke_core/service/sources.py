@@ -64,7 +64,7 @@ class Sources:
 
         ``most`` shortens a page of named users; a group's and a filter's pages come as long as Graph makes them.
         """
-        place = Place.read(checkpoint) if checkpoint else _first_from(request, 0)
+        place = _place(request, checkpoint)
         if place is None:
             return SourcePage(users=[], checkpoint=None)
         if place.source == "named":
@@ -72,6 +72,12 @@ class Sources:
         if place.source == "retry":
             return await self._failed(request, place)
         return await self._listed(request, place)
+
+    @staticmethod
+    def are_found(request: RevocationRequest, checkpoint: str | None) -> bool:
+        """Whether the users at the checkpoint have yet to be asked for, and were not named by the request."""
+        place = _place(request, checkpoint)
+        return place is not None and place.source in ("groups", "filter")
 
     async def check_filter(self, text: str) -> Problem | None:
         """Whether Graph refuses the filter for certain; while Graph cannot be asked, nothing is known against it."""
@@ -210,6 +216,10 @@ def _part_of(request: RevocationRequest, at: int) -> tuple[int, int]:
             return part, at
         at -= size
     raise ValueError("a checkpoint lies behind the last named user")
+
+
+def _place(request: RevocationRequest, checkpoint: str | None) -> Place | None:
+    return Place.read(checkpoint) if checkpoint else _first_from(request, 0)
 
 
 def _first_from(request: RevocationRequest, number: int) -> Place | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import counted, new_record, same_counts, stored_run, users
+from steps import controls
 
 from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.identifiers import UserRef, new_request_id
@@ -114,6 +115,33 @@ async def test_nobody_of_a_page_that_broke_off_is_counted_when_planning_ends_ear
     assert final.status.is_final
     assert await engine.log.all_rows(record.id) == []
     assert final.counts == Counts()
+
+
+@pytest.mark.parametrize("how", ["cancelled", "too old"])
+@pytest.mark.parametrize("planned", [0, 100])
+async def test_whom_a_request_names_beside_a_group_has_a_last_word_when_planning_ends_early(
+    engine: Engine, directory: Directory, how: str, planned: int
+) -> None:
+    """They were accepted, whoever else would have been found: each has a row, and no group is asked any more."""
+    members = await directory.people(310, "beside")
+    record = await accepted(
+        engine, RevocationRequest(users=NamedUsers(members[:300]), groups=(await directory.group("Beside", members),))
+    )
+    if planned:
+        run = await left_by_a_dead_worker(engine, record, after=3)
+        assert (run.positions, run.planned) == (planned, False)
+    if how == "too old":
+        await engine.log.update(replace(record, requested_at=datetime.now(UTC) - LIFETIME))
+    else:
+        await controls(engine).cancel(record)
+    final = await engine.resume(record.id)
+    rows = await engine.log.all_rows(record.id)
+    assert [row.user_id or row.given for row in rows] == members[:300]
+    status, code = (UserStatus.SKIPPED, "cancelled") if how == "cancelled" else (UserStatus.FAILED, "expired")
+    assert {(row.status, row.problem and row.problem.code) for row in rows} == {(status, code)}
+    assert final.status is (RequestStatus.CANCELLED if how == "cancelled" else RequestStatus.FAILED)
+    assert final.counts == counted(rows)
+    assert await directory.served() == []
 
 
 async def test_what_is_left_over_goes_when_the_worker_that_planned_all_dies_before_it_takes_it_away(
