@@ -85,8 +85,8 @@ class PagedPlanning:
         """Plan one more page. With an ``ending`` its users get it as they are; nobody is looked up any more."""
         request_id = self._hand.run.request_id
         if ending and self._sources.are_found(self._request, self._checkpoint):
-            # Who would have been found was never accepted.
-            await self._end()
+            # Who would have been found was never accepted. That the time was up, and not that there is nobody, is told.
+            await (self._end() if ending.problem is problems.CANCELLED else self._refuse(ending.problem))
             return
         most = next(size for start, size in _PAGES if self.positions >= start)
         page = await self._sources.page(request_id, self._request, self._checkpoint, most=most)

@@ -144,6 +144,23 @@ async def test_whom_a_request_names_beside_a_group_has_a_last_word_when_planning
     assert await directory.served() == []
 
 
+@pytest.mark.parametrize(("status", "code"), [(503, "graphUnavailable"), (429, "throttled")])
+async def test_a_group_that_could_not_be_read_for_a_day_is_not_said_to_be_empty(
+    engine: Engine, directory: Directory, status: int, code: str
+) -> None:
+    """The request's error is what stood in the way, for nobody knows whom it would have come down to."""
+    group = await directory.group("Unread", await directory.people(3, "unread"))
+    await directory.post("faults", {"match": {"path": "groups"}, "times": None, "action": {"status": status}})
+    record = await accepted(engine, RevocationRequest(groups=(group,)))
+    await engine.resume(record.id, patience=0)
+    run = await stored_run(engine.log, record.id)
+    await engine.log.save(replace(run, next_at=None), [])
+    await engine.log.update(replace(record, requested_at=datetime.now(UTC) - LIFETIME))
+    final = await engine.resume(record.id)
+    assert (final.status, final.problem and final.problem.code) == (RequestStatus.FAILED, code)
+    assert final.counts == Counts()
+
+
 async def test_what_is_left_over_goes_when_the_worker_that_planned_all_dies_before_it_takes_it_away(
     engine: Engine, directory: Directory
 ) -> None:
