@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from revoke_core.domain import problems
 from revoke_core.domain.errors import NO_SUCH_REQUEST, NotFound
 from revoke_core.domain.identifiers import is_request_id
 from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
@@ -68,7 +69,10 @@ class Reader:
         if not record.status.is_final and not users:
             users = await self._named(record.id)
         next_at = run.next_at if run else None
-        finishes_at = await self._finishes_at(record, next_at) if record.status is RequestStatus.RUNNING else None
+        # When an operator turns the pause off, nobody can reckon.
+        is_paused = run is not None and run.cause == problems.PAUSED.code
+        is_reckoned = record.status is RequestStatus.RUNNING and not is_paused
+        finishes_at = await self._finishes_at(record, next_at) if is_reckoned else None
         return Status(record=record, users=users, next_at=next_at, finishes_at=finishes_at)
 
     async def users(self, request_id: str, *, status: UserStatus | None, size: int, token: str | None) -> Page[UserRow]:

@@ -46,3 +46,15 @@ async def test_no_estimate_lies_before_the_moment_a_request_goes_on(engine: Engi
     status = await reader.status(record.id)
     assert status.finishes_at
     assert status.finishes_at >= waits_until
+
+
+async def test_nobody_says_when_a_paused_request_is_done(engine: Engine, reader: Reader) -> None:
+    """It looks every minute whether it may go on; that it then ends is for an operator to decide."""
+    rows = users(1, 2)
+    record = new_record(datetime.now(UTC), status=RequestStatus.RUNNING, counts=counted(rows))
+    await engine.log.create(record, None)
+    looks_at = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=1)
+    run = Run(request_id=record.id, planned=True, positions=2, counts=counted(rows), next_at=looks_at, cause="paused")
+    await engine.log.save(run, rows)
+    status = await reader.status(record.id)
+    assert (status.next_at, status.finishes_at) == (looks_at, None)
