@@ -170,6 +170,11 @@ class RequestRecord:
     message_text: str | None = None
     retry_of: str | None = None
 
+    @property
+    def may_be_retried(self) -> bool:
+        """Whether users failed one by one; what stopped a whole request may have kept others from being found."""
+        return self.status.is_final and self.counts.failed > 0 and self.problem is None
+
 
 SUCCESS: Final = frozenset({UserStatus.REVOKED, UserStatus.VERIFIED})
 

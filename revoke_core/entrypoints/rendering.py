@@ -75,7 +75,7 @@ def _links(record: RequestRecord, links: Links) -> dict[str, str]:
         content["confirm"] = links.action(record.id, "confirm")
     if not record.status.is_final:
         content["cancel"] = links.action(record.id, "cancel")
-    elif record.counts.failed:
+    if record.may_be_retried:
         content["retry"] = links.action(record.id, "retry")
     return content
 

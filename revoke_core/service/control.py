@@ -67,11 +67,23 @@ class Controls:
     async def retry(
         self, record: RequestRecord, *, requested_by: RequestedBy, correlation: Correlation, key: str | None
     ) -> RequestRecord:
-        """A new request for the users who failed in this one; ``Conflict`` while it runs, or when nobody failed."""
+        """A new request for the users who failed in this one; ``Conflict`` while it runs, or when nobody failed.
+
+        Nobody confirms a retry, so that it must not reach users whom a group or filter came down to and who were never
+        released: ``Conflict`` as well.
+        """
         if not record.status.is_final:
             raise Conflict("The request is still running. Wait until it has ended, or cancel it first.")
         if not record.counts.failed:
             raise Conflict("No user of this request failed, so there is nobody to try again.")
+        if not record.may_be_retried:
+            raise Conflict(
+                "The request as a whole was stopped before anybody was sent, and perhaps before everybody was found. "
+                "See to what its error names, then send the request anew."
+            )
+        run = await self._log.run(record.id)
+        if run and run.held_at and not run.confirmed_at:
+            raise Conflict("Nobody confirmed the users of this request. Send it anew if they are meant after all.")
         before = await self._log.inputs(record.id)
         request = RevocationRequest(
             retry_of=record.id,

@@ -219,6 +219,26 @@ async def test_failed_users_are_tried_again_as_a_linked_request(bulk: App, numbe
     assert (none.status, none.headers["Content-Type"]) == (409, "application/problem+json")
 
 
+async def test_found_users_who_were_never_released_are_not_reached_by_a_retry(
+    bulk: App, numbers: Callable[[], int]
+) -> None:
+    """A group beside one that Graph does not know would get round the confirmation, as would one that was rejected."""
+    mark = numbers()
+    members = await bulk.tenant.people(150, f"unreleased{mark}")
+    gone = f"8f5d1c2e-0000-4000-8000-{mark:012x}"
+    group = await bulk.tenant.group(members)
+    stopped = await bulk.api.submit({"groups": [group, gone]})
+    rejected = await bulk.api.submit({"groups": [group], "users": [gone]})
+    await bulk.api.reaches(rejected.json["id"], "held")
+    await bulk.api.say(rejected.json["id"], "cancel")
+    for reply, status, failed in ((stopped, "failed", 150), (rejected, "cancelled", 1)):
+        done = (await bulk.api.reaches(reply.json["id"], status)).json
+        assert done["counts"]["failed"] == failed
+        assert (await bulk.api.say(done["id"], "retry")).status == 409
+    assert "retry" not in (await bulk.api.get(f"revocations/{stopped.json['id']}")).json["links"]
+    assert await bulk.tenant.served(*members) == []
+
+
 async def test_whom_a_request_excluded_its_retry_excludes(bulk: App, numbers: Callable[[], int]) -> None:
     """Somebody who could not be found then, and so not be told from an excluded user, is still one of them."""
     mark = numbers()
