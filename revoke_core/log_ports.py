@@ -1,6 +1,6 @@
 """What the use cases need from the status log's rows, as protocols, one for each table.
 
-``ports.StatusLog`` is the two together; who works on a request, its ``Run``, stands there too.
+``ports.StatusLog`` is the two together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.results import RequestedBy, RequestRecord, UserRow, UserStatus
-    from revoke_core.ports import Run
+    from revoke_core.domain.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from revoke_core.adapters.work_queue import StorageWorkQueue
 from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.identifiers import new_request_id
 from revoke_core.domain.results import Counts, RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
-from revoke_core.ports import Run
+from revoke_core.domain.run import Run
 from revoke_core.service.planning import Planner
 from revoke_core.service.protection import ProtectedUsers
 from revoke_core.service.proving import Prover

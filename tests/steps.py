@@ -12,7 +12,7 @@ from revoke_core.adapters.clock import SystemClock
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus, UserRow
-from revoke_core.ports import Run
+from revoke_core.domain.run import Run
 from revoke_core.service.control import Controls
 from revoke_core.service.submitting import Submission, Submitter
 

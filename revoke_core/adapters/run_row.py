@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from revoke_core.adapters.columns import counts_columns, counts_from, moment_from, present, time_text
 from revoke_core.domain.moments import parsed_or_none, written
 from revoke_core.domain.results import Problem
-from revoke_core.ports import Flight, Run
+from revoke_core.domain.run import Flight, Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from revoke_core.domain.results import UserRow, UserStatus
-    from revoke_core.ports import Run
+    from revoke_core.domain.run import Run
 
 ROWS_PER_WRITE: Final = 99
 

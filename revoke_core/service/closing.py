@@ -14,7 +14,8 @@ from revoke_core.service.waiting import TRANSIENT
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from revoke_core.ports import Run, StatusLog
+    from revoke_core.domain.run import Run
+    from revoke_core.ports import StatusLog
     from revoke_core.service.backlog import Backlog
     from revoke_core.service.run_in_hand import RunInHand
 

@@ -9,7 +9,7 @@ from revoke_core import logs
 from revoke_core.domain.errors import Conflict, LeaseLost, Unavailable
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Correlation, Counts, RequestedBy, RequestRecord
-from revoke_core.ports import Run
+from revoke_core.domain.run import Run
 from revoke_core.service.submitting import Submission
 
 if TYPE_CHECKING:

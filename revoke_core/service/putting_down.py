@@ -15,7 +15,8 @@ from revoke_core.service.waiting import TRANSIENT
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from revoke_core.ports import Clock, Ledger, Run, StatusLog, WorkQueue
+    from revoke_core.domain.run import Run
+    from revoke_core.ports import Clock, Ledger, StatusLog, WorkQueue
     from revoke_core.service.run_in_hand import RunInHand
 
 

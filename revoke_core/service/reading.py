@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from revoke_core.domain.identifiers import UserRef
-    from revoke_core.ports import Budget, Clock, Run, StatusLog, UserIndex
+    from revoke_core.domain.run import Run
+    from revoke_core.ports import Budget, Clock, StatusLog, UserIndex
 
 USERS_IN_RESOURCE: Final = 100
 

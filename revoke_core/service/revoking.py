@@ -10,8 +10,8 @@ from revoke_core.domain import problems
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.permissions import READ_USERS, REVOKE, TokenFacts
 from revoke_core.domain.results import Problem, UserRow, UserStatus
+from revoke_core.domain.run import Flight
 from revoke_core.domain.verdicts import Answer, Delivery, Effect, Verdict, of_revoke, unread
-from revoke_core.ports import Flight
 from revoke_core.service.targets import target
 
 if TYPE_CHECKING:

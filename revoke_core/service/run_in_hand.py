@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from revoke_core.domain.results import UserRow
-    from revoke_core.ports import Clock, Flight, Run, StatusLog
+    from revoke_core.domain.run import Flight, Run
+    from revoke_core.ports import Clock, StatusLog
 
 ROWS_PER_COMMIT: Final = 99
 # Findings wait this long for a mark that takes them along; a crash meanwhile costs reads, never a second revoke.

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from revoke_core.domain.results import Problem
-    from revoke_core.ports import Clock, GateKind, Gates, Run
+    from revoke_core.domain.run import Run
+    from revoke_core.ports import Clock, GateKind, Gates
 
 # A shorter Retry-After than this is no pause; without a growing one the app would spin.
 _SHORTEST: Final = timedelta(milliseconds=500)

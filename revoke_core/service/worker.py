@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from revoke_core import logs
 from revoke_core.domain.errors import LeaseLost
 from revoke_core.domain.results import Counts, RequestRecord, RequestStatus
+from revoke_core.domain.run import Run
 from revoke_core.domain.schedules import CLOCK_SKEW, LEASE
-from revoke_core.ports import Run
 from revoke_core.service.backlog import Backlog
 from revoke_core.service.plan_pages import PagedPlanning
 from revoke_core.service.putting_down import PuttingDown

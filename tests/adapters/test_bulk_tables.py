@@ -13,7 +13,7 @@ from revoke_core.adapters.status_log import TableStatusLog
 from revoke_core.adapters.user_index import TableUserIndex
 from revoke_core.domain.identifiers import new_request_id, parse_user
 from revoke_core.domain.results import Counts, UserRow
-from revoke_core.ports import Run
+from revoke_core.domain.run import Run
 
 if TYPE_CHECKING:
     from revoke_core.adapters.storage import Storage

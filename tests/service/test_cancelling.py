@@ -10,7 +10,7 @@ from revoke_core.domain import problems
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestStatus, UserStatus
-from revoke_core.ports import Flight, Run
+from revoke_core.domain.run import Flight, Run
 
 if TYPE_CHECKING:
     from engine import Engine

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
 
-    from revoke_core.ports import Run
+    from revoke_core.domain.run import Run
 
 
 @pytest.mark.parametrize("users", [1, 20])

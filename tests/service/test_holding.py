@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
 
-    from revoke_core.ports import Run
+    from revoke_core.domain.run import Run
 
 
 async def held(engine: Engine, directory: Directory, name: str) -> RequestRecord:

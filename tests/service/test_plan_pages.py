@@ -13,8 +13,8 @@ from revoke_core.domain.identifiers import UserRef, new_request_id
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserStatus
+from revoke_core.domain.run import Run
 from revoke_core.domain.schedules import LEASE, LIFETIME
-from revoke_core.ports import Run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from engine import fresh_hand, users
 
 from revoke_core.domain.results import Counts, UserStatus
-from revoke_core.ports import Flight
+from revoke_core.domain.run import Flight
 from revoke_core.service.backlog import Backlog
 from revoke_core.service.proof_reads import ProofReads
 from revoke_core.service.proving import Prover

@@ -8,7 +8,7 @@ from engine import counted, new_record, users
 
 from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.results import Counts, RequestStatus, UserStatus
-from revoke_core.ports import Run
+from revoke_core.domain.run import Run
 from revoke_core.service.reading import Reader
 
 if TYPE_CHECKING:

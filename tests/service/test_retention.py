@@ -14,7 +14,8 @@ from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import RequestRecord, RequestStatus, UserRow, UserStatus
-from revoke_core.ports import Claim, Run
+from revoke_core.domain.run import Run
+from revoke_core.ports import Claim
 from revoke_core.service.retention import Retention
 
 if TYPE_CHECKING:

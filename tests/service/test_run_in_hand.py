@@ -14,8 +14,8 @@ from revoke_core.adapters.run_row import RUN_ROW
 from revoke_core.adapters.storage import USERS_TABLE
 from revoke_core.domain.errors import LeaseLost, Unavailable
 from revoke_core.domain.results import UserRow, UserStatus
+from revoke_core.domain.run import Flight, Run
 from revoke_core.domain.schedules import LEASE
-from revoke_core.ports import Flight, Run
 from revoke_core.service.run_in_hand import ROWS_PER_COMMIT, RunInHand
 
 if TYPE_CHECKING:

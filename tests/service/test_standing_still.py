@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.results import RequestRecord
+    from revoke_core.domain.run import Run
     from revoke_core.domain.verdicts import Answer
-    from revoke_core.ports import GateKind, Run
+    from revoke_core.ports import GateKind
     from revoke_core.service.sources import SourcePage
 
 

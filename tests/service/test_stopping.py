@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from listing import Directory
 
     from revoke_core.domain.results import UserRow
-    from revoke_core.ports import Run
+    from revoke_core.domain.run import Run
 
 
 async def put_down(engine: Engine, record: RequestRecord) -> None:

@@ -13,8 +13,8 @@ from revoke_core.adapters.storage import REQUESTS_TABLE
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts
+from revoke_core.domain.run import Run
 from revoke_core.domain.schedules import LEASE
-from revoke_core.ports import Run
 from revoke_core.service.sweeping import Sweeper
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow
-from revoke_core.ports import Run
+from revoke_core.domain.run import Run
 from revoke_core.service.places import Place
 from revoke_core.service.planning import UNPROVEN_BY_CHOICE, UNPROVEN_BY_PERMISSION, warnings_for
 

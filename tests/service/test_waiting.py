@@ -11,8 +11,8 @@ from revoke_core.adapters.pace import StoredGates
 from revoke_core.adapters.pace_board import PaceBoard
 from revoke_core.domain import problems
 from revoke_core.domain.results import Counts
+from revoke_core.domain.run import Run
 from revoke_core.domain.verdicts import Effect, Verdict
-from revoke_core.ports import Run
 from revoke_core.service.waiting import Pauses
 
 if TYPE_CHECKING:

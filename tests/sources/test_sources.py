@@ -12,7 +12,7 @@ from local.simulator.directory import object_id
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, Problem, UserRow, UserStatus
-from revoke_core.ports import Run
+from revoke_core.domain.run import Run
 
 if TYPE_CHECKING:
     from listing import Directory, Reading
