@@ -10,8 +10,7 @@ from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.folding import Named
 from revoke_core.domain.identifiers import user_key
-from revoke_core.domain.results import Problem, UserRow
-from revoke_core.service.planning import UNPROVEN_BY_PERMISSION, Lookup, Planner, warnings_for
+from revoke_core.service.planning import UNPROVEN_BY_PERMISSION, Lookup, Planner, unplanned, warnings_for
 from revoke_core.service.run_in_hand import ROWS_PER_COMMIT
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.request import RevocationRequest
+    from revoke_core.domain.results import Problem, UserRow
     from revoke_core.ports import StatusLog, UserIndex
     from revoke_core.service.backlog import Backlog
     from revoke_core.service.closing import Ending
@@ -198,10 +198,7 @@ class PagedPlanning:
         """Rows with the last word for users who were not named before."""
         named = await self._known_names()
         new = [user for user in users if named.add(user.key)]
-        return [
-            UserRow(position=self.positions + place, given=user.given, status=ending.status, problem=ending.problem)
-            for place, user in enumerate(new, start=1)
-        ]
+        return [row.ended(ending.status, ending.problem) for row in unplanned(new, first=self.positions + 1)]
 
     async def _known_names(self) -> Named:
         """Who was named in earlier pages; read from the rows when another worker planned them."""

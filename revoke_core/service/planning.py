@@ -182,9 +182,9 @@ def warnings_for(request: RevocationRequest, *, readable: bool) -> tuple[str, ..
     return () if request.verify else (UNPROVEN_BY_CHOICE,)
 
 
-def unplanned(users: Iterable[UserRef]) -> list[UserRow]:
-    """The rows as far as they are known without asking anybody."""
-    return [UserRow(position=place, given=user.given) for place, user in enumerate(unique(users), start=1)]
+def unplanned(users: Iterable[UserRef], *, first: int = 1) -> list[UserRow]:
+    """The rows as far as they are known without asking anybody, from position ``first`` on."""
+    return [replace(_as_named(user), position=place) for place, user in enumerate(unique(users), start=first)]
 
 
 def unique(users: Iterable[UserRef]) -> list[UserRef]:
@@ -195,8 +195,12 @@ def unique(users: Iterable[UserRef]) -> list[UserRef]:
     return list(first.values())
 
 
+def _as_named(user: UserRef) -> UserRow:
+    return UserRow(position=0, given=user.given, user_id=user.text if user.is_id else None)
+
+
 def _known(user: UserRef, lookup: Lookup) -> tuple[UserRow, bool]:
-    row = UserRow(position=0, given=user.given, user_id=user.text if user.is_id else None)
+    row = _as_named(user)
     answer = lookup.answers.get(user.key)
     if answer is None:
         return replace(row, user_principal_name=None if user.is_id else user.text), user.is_invited
