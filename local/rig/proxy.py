@@ -87,7 +87,11 @@ class Proxy:
             await self._session.close()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
+        try:
+            body = await request.read()
+        except OSError:
+            # Killed in the middle of asking: nobody is left who could be answered.
+            return _cut(request)
         exchange = Exchange(side=self._side, method=request.method, path=request.raw_path, body=body)
         if self._watcher.arrived(exchange):
             return _cut(request)
