@@ -33,14 +33,23 @@ class StoredGates:
     async def closed_until(self, kind: GateKind) -> datetime | None:
         """When the gate opens, or ``None``."""
         await self._board.look()
+        # Left from a moment in which storage did not answer, or had too many rivals, or the caller was broken off.
+        await self._store(kind)
         return self._closed(kind)
 
     async def close_for(self, kind: GateKind, pause: timedelta) -> None:
         """Close here at once and then in storage; the later end of two wins."""
         now = self._clock.now()
-        until = _whole_milliseconds(max(now + pause, self._unstored.get(kind, now)))
-        self._unstored[kind] = until
+        self._unstored[kind] = _whole_milliseconds(max(now + pause, self._unstored.get(kind, now)))
         logs.event("graph_gate_closed", kind=kind, seconds=round(pause.total_seconds(), 1))
+        await self._board.look()
+        await self._store(kind)
+
+    async def _store(self, kind: GateKind) -> None:
+        """Let storage tell what only this instance knows of a gate; where that fails, the next look does it."""
+        now, until = self._clock.now(), self._unstored.get(kind)
+        if until is None:
+            return
 
         def closed(row: Mapping[str, Any]) -> dict[str, Any] | None:
             stored = parsed_or_none(row.get(_UNTIL[kind]))
@@ -49,7 +58,6 @@ class StoredGates:
             probe_at = written(now + PROBE_EVERY) if until - now > PROBE_EVERY else None
             return {_UNTIL[kind]: written(until), _PROBE_AT[kind]: probe_at}
 
-        await self._board.look()
         await self._board.change(closed)
         stored = self._stored(kind)
         # From here on the row tells, so that a gate which is reopened elsewhere opens here, too.

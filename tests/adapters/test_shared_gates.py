@@ -104,6 +104,24 @@ async def test_a_probe_that_gets_through_opens_the_gate_everywhere(site: Site) -
     assert await here.gates.closed_until("write") is None
 
 
+async def test_a_gate_that_could_not_be_stored_is_stored_at_the_next_look(site: Site) -> None:
+    """Storage fails for a moment just when Graph asks to wait: the other instances still have to be told."""
+    here, there = Instance(NOBODY, site.clock, QUOTA), site.instance()
+    with pytest.raises(Unavailable):
+        await here.gates.close_for("write", timedelta(minutes=20))
+    await here.storage.close()
+    here.storage._settings, here.storage._tables = there.storage._settings, None
+    site.instances.append(here)
+    until = await here.gates.closed_until("write")
+    assert until is not None
+    assert await there.gates.closed_until("write") == until
+    site.clock.skip(601)
+    assert await there.gates.may_probe("write")
+    await there.gates.reopen("write")
+    site.clock.skip(0.8)
+    assert await here.gates.closed_until("write") is None
+
+
 async def test_storage_that_is_down_says_so() -> None:
     """The same words as everywhere else, and the gate still counts here."""
     alone = Instance(NOBODY, MovableClock(), QUOTA)
