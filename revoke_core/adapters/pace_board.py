@@ -48,7 +48,9 @@ class PaceBoard:
     async def look(self) -> None:
         """Read the row unless that was done within 0.8 s; ``Unavailable`` when storage does not answer."""
         async with self._busy:
-            if self._looked_at is None or self._looked_at <= self._clock.now() - _FRESH:
+            now = self._clock.now()
+            # A look that seems to lie ahead is from before the clock was set back.
+            if self._looked_at is None or not now - _FRESH < self._looked_at <= now:
                 await self._read()
 
     async def change(self, change: Callable[[Mapping[str, Any]], dict[str, Any] | None]) -> bool:

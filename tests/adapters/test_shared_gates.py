@@ -122,6 +122,16 @@ async def test_a_gate_that_could_not_be_stored_is_stored_at_the_next_look(site: 
     assert await here.gates.closed_until("write") is None
 
 
+async def test_a_gate_is_seen_on_a_host_whose_clock_was_set_back(site: Site) -> None:
+    """Its last look seems to lie ahead, and is no reason not to look for as long."""
+    clock = MovableClock()
+    here, there = site.instance(), site.instance(clock=clock)
+    assert await there.gates.closed_until("write") is None
+    clock.skip(-20)
+    await here.gates.close_for("write", timedelta(seconds=60))
+    assert await there.gates.closed_until("write") is not None
+
+
 async def test_storage_that_is_down_says_so() -> None:
     """The same words as everywhere else, and the gate still counts here."""
     alone = Instance(NOBODY, MovableClock(), QUOTA)
