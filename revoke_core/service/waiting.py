@@ -37,10 +37,12 @@ class Pauses:
     def __init__(self, *, run: Run, gates: Gates, clock: Clock) -> None:
         self._gates = gates
         self._clock = clock
-        self._failures = run.failures
-        self._cause = run.cause
-        # What the cause stands in the way of; unknown while it is another worker's.
-        self._hindered: GateKind | None = None
+        self._told = (run.failures, run.cause)
+        # Another worker's, of which nobody knows the kind: whatever gets through ends them.
+        self._inherited = run.failures
+        self._failures: dict[GateKind, int] = {}
+        # The latest obstacle's is the last one.
+        self._causes: dict[GateKind, str] = {}
         self._until: dict[GateKind, datetime] = {}
         self._counted_until: dict[GateKind, datetime] = {}
 
@@ -67,7 +69,7 @@ class Pauses:
             return self.cleared(kind)
         if len(waits) < len(verdicts):
             # What lets a part of a call through is no outage: the pause does not grow.
-            self._failures = 0
+            self._failures[kind] = 0
         pause = max((verdict.pause for verdict in waits if verdict.pause), default=None)
         again = next((verdict for verdict in waits if verdict.effect is Effect.AGAIN), waits[0])
         return await self.obstacle(kind, again.problem or problems.GRAPH_UNAVAILABLE, pause)
@@ -79,26 +81,38 @@ class Pauses:
         """
         now = self._clock.now()
         asked = pause if pause and pause >= _SHORTEST else None
+        failures = self._failures.get(kind, self._inherited)
         if now >= self._counted_until.get(kind, now):
-            self._failures += 1
-            self._counted_until[kind] = now + (asked or growing_pause(self._failures))
-        self._cause, self._hindered = problem.code, kind
+            failures += 1
+            self._counted_until[kind] = now + (asked or growing_pause(failures))
+        self._failures[kind] = failures
+        self._causes.pop(kind, None)
+        self._causes[kind] = problem.code
         if asked:
             await self._gates.close_for(kind, asked)
         elif now >= self._until.get(kind, now):
-            self._until[kind] = now + growing_pause(self._failures)
-        return {"failures": self._failures, "cause": problem.code}
+            self._until[kind] = now + growing_pause(failures)
+        return self._standing()
 
     def cleared(self, kind: GateKind) -> dict[str, Any]:
         """Something of a kind got through, so nothing stands in its way any more; returns what changes in the run."""
-        if self._hindered not in (None, kind) or not (self._failures or self._cause):
-            return {}
-        self._failures, self._cause, self._hindered = 0, None, None
-        return {"failures": 0, "cause": None}
+        self._inherited = 0
+        self._failures.pop(kind, None)
+        self._causes.pop(kind, None)
+        before = self._told
+        changes = self._standing()
+        return changes if self._told != before else {}
 
     def held_back(self, problem: Problem) -> dict[str, Any]:
         """The operator holds the request back; returns what changes in the run."""
-        if self._cause == problem.code:
+        failures, cause = self._told
+        if cause == problem.code:
             return {}
-        self._cause = problem.code
+        self._told = (failures, problem.code)
         return {"cause": problem.code}
+
+    def _standing(self) -> dict[str, Any]:
+        """What stands in the way of calls of either kind, as the run says it."""
+        failures, cause = max(self._failures.values(), default=0), next(reversed(self._causes.values()), None)
+        self._told = (failures, cause)
+        return {"failures": failures, "cause": cause}

@@ -75,3 +75,22 @@ async def test_reads_that_get_through_do_not_shorten_the_pauses_of_writes(pauses
     clock.moment += timedelta(seconds=1)
     assert await pauses.after("write", FAILED) == {"failures": 2, "cause": "graphUnavailable"}
     assert await pauses.open_from("write") == clock.now() + timedelta(seconds=2)
+
+
+async def test_reads_of_which_a_part_gets_through_do_not_shorten_them_either(
+    pauses: Pauses, clock: HandSetClock
+) -> None:
+    """In a whole outage of writes, reads work more or less: that says nothing about writes."""
+    for seconds in (1, 2, 4):
+        await pauses.after("write", FAILED)
+        assert await pauses.open_from("write") == clock.now() + timedelta(seconds=seconds)
+        await pauses.after("read", FAILED + DONE)
+        clock.moment += timedelta(seconds=seconds)
+
+
+async def test_what_stands_in_the_way_of_writes_is_told_until_one_gets_through(pauses: Pauses) -> None:
+    """Whoever is never sent fails with that cause after a day, not because a read failed and the next one did not."""
+    await pauses.after("write", FAILED)
+    await pauses.obstacle("read", problems.NO_TOKEN, None)
+    assert await pauses.after("read", DONE) == {"failures": 1, "cause": "graphUnavailable"}
+    assert await pauses.after("write", DONE) == {"failures": 0, "cause": None}
