@@ -55,6 +55,7 @@ class PagedPlanning:
         self.positions = hand.run.positions
         self._checkpoint = hand.run.checkpoint
         self._excluded = hand.run.excluded
+        self._cancelled = hand.run.cancelled
         self._readable = UNPROVEN_BY_PERMISSION not in hand.run.warnings
         self._request = request
         self._hand = hand
@@ -146,21 +147,23 @@ class PagedPlanning:
             return
         await self.indexed()
         positions, planned = self.positions + len(rows), page.checkpoint is None
+        # From memory, as all of these: the page before may not be committed yet.
+        cancelled = self._cancelled + (len(rows) if ending and ending.problem is problems.CANCELLED else 0)
         changes: dict[str, Any] = {
             "checkpoint": page.checkpoint,
             "planned": planned,
             "positions": positions,
             "excluded": self._excluded + excluded,
+            "cancelled": cancelled,
             # Whoever comes again because the list had to begin again was not named twice.
             "duplicates": 0 if page.is_repeated else len(page.users) - len(rows),
             "proving": self._request.verify and self._readable,
             "warnings": warnings_for(self._request, readable=self._readable),
         }
-        if ending and ending.problem is problems.CANCELLED:
-            changes["cancelled"] = self._hand.run.cancelled + len(rows)
         await self._hand.add_page(rows, **changes, **self._pauses.cleared("read"))
         # Only now: until its last write is entered, nobody may take a page's users from the table.
         self._excluded += excluded
+        self._cancelled = cancelled
         self._checkpoint, self.positions = page.checkpoint, positions
         if len(rows) > 1 or not planned:
             logs.event("users_planned", requestId=self._hand.run.request_id, planned=positions, last=planned)

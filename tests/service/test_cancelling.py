@@ -81,6 +81,16 @@ async def test_cancelling_before_anybody_began_revokes_nobody(engine: Engine, di
     assert await directory.served() == []
 
 
+async def test_a_cancelled_list_that_ends_with_people_named_before_is_cancelled_all_the_same(engine: Engine) -> None:
+    """Its last page has nobody new; the one before it had everybody."""
+    names = [f"somebody{number}@contoso.com" for number in range(100)]
+    record = new_record(datetime.now(UTC), counts=Counts(total=150, pending=150))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(names + names[:50])))
+    await controls(engine).cancel(record)
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts.skipped) == (RequestStatus.CANCELLED, 100)
+
+
 async def test_a_call_that_was_announced_when_the_cancel_came_does_not_leave(
     engine: Engine, directory: Directory
 ) -> None:
