@@ -54,8 +54,9 @@ class PuttingDown:
 
     @staticmethod
     def _word(status: RequestStatus, run: Run) -> RequestStatus:
-        """A cancelled request whose users were all done, or that had none yet, says what came of it."""
-        return RequestStatus.CANCELLED if run.cancel_requested and not run.counts.total else status
+        """A cancelled request whose users were all found and done says what came of it."""
+        is_cut_short = run.cancel_requested and (run.checkpoint is not None or not run.counts.total)
+        return RequestStatus.CANCELLED if is_cut_short else status
 
     @staticmethod
     def _problem(record: RequestRecord, run: Run) -> Problem | None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine import counted, new_record, same_counts, stored_run
 from steps import NAMES, ago, begun, controls, person
@@ -15,6 +15,8 @@ from revoke_core.domain.run import Flight, Run
 if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
+
+    from revoke_core.service.sources import SourcePage
 
 
 async def test_whom_a_cancelled_request_has_in_doubt_is_settled_by_reading(
@@ -123,3 +125,21 @@ async def test_counts_are_the_rows_when_a_cancelled_request_is_put_down(engine: 
     assert run.next_at > datetime.now(UTC) + timedelta(seconds=30)
     same_counts(run, await engine.log.all_rows(record.id))
     assert (run.counts.skipped, run.counts.pending) == (2, 1)
+
+
+async def test_a_dry_run_that_is_cancelled_before_everybody_was_found_is_not_planned(
+    engine: Engine, directory: Directory
+) -> None:
+    """Else whoever reads it would take those found so far for all that the request means."""
+    groups = [await directory.group(name, await directory.people(101, name)) for name in ("first", "second")]
+    record = new_record(datetime.now(UTC), counts=Counts(), dry_run=True)
+    await engine.log.create(record, RevocationRequest(groups=tuple(groups), dry_run=True))
+    page = engine.sources.page
+
+    async def cancelled(*which: Any, most: int) -> SourcePage:
+        await controls(engine).cancel(record)
+        return await page(*which, most=most)
+
+    engine.sources.page = cancelled  # type: ignore[method-assign] -- the real one, and somebody who cancels meanwhile
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts) == (RequestStatus.CANCELLED, Counts(total=101, planned=101))
