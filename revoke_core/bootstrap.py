@@ -133,7 +133,13 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
             ready=storage.ready,
         ),
         control=ControlDoor(
-            controls=Controls(log=log, queue=queue, submitter=submitter, clock=clock),
+            controls=Controls(
+                log=log,
+                queue=queue,
+                submitter=submitter,
+                clock=clock,
+                max_unconfirmed=settings.max_unconfirmed_users,
+            ),
             reader=reader,
             answers=answers,
             callers=callers,

@@ -76,4 +76,10 @@ def submitter(engine: Engine) -> Submitter:
 
 
 def controls(engine: Engine) -> Controls:
-    return Controls(log=engine.log, queue=engine.queue, submitter=submitter(engine), clock=engine.clock)
+    return Controls(
+        log=engine.log,
+        queue=engine.queue,
+        submitter=submitter(engine),
+        clock=engine.clock,
+        max_unconfirmed=engine.limits.max_unconfirmed,
+    )

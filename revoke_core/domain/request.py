@@ -55,6 +55,12 @@ class RevocationRequest:
             named.add(key)
         return len(named)
 
+    def must_be_confirmed(self, found: int, *, max_unconfirmed: int) -> bool:
+        """Whether somebody has to say yes to so many users before one is sent: a named list is its own count."""
+        is_named_only = not self.groups and self.filter is None
+        is_expected = self.expected_users is not None and found <= self.expected_users
+        return not (is_named_only or self.dry_run or is_expected or found <= max_unconfirmed)
+
     def digest(self) -> str:
         """SHA-256 over the meaning of the request, so that spacing and key order do not matter."""
         meaning = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -22,11 +23,14 @@ _TRIES: Final = 5
 class Controls:
     """Each leaves a word in the run row and a message; whoever carries the request out acts on it."""
 
-    def __init__(self, *, log: StatusLog, queue: WorkQueue, submitter: Submitter, clock: Clock) -> None:
+    def __init__(
+        self, *, log: StatusLog, queue: WorkQueue, submitter: Submitter, clock: Clock, max_unconfirmed: int
+    ) -> None:
         self._log = log
         self._queue = queue
         self._submitter = submitter
         self._clock = clock
+        self._max_unconfirmed = max_unconfirmed
 
     async def confirm(self, record: RequestRecord, users: int) -> None:
         """Release a held request; ``Conflict`` when it is not held, or when the number is not the one it holds."""
@@ -81,10 +85,11 @@ class Controls:
                 "The request as a whole was stopped before anybody was sent, and perhaps before everybody was found. "
                 "See to what its error names, then send the request anew."
             )
-        run = await self._log.run(record.id)
-        if run and run.held_at and not run.confirmed_at:
+        run, before = await asyncio.gather(self._log.run(record.id), self._log.inputs(record.id))
+        # A request that was cancelled before all its users were found was never held.
+        unreleased = before and before.must_be_confirmed(record.counts.total, max_unconfirmed=self._max_unconfirmed)
+        if run and not run.confirmed_at and (run.held_at or unreleased):
             raise Conflict("Nobody confirmed the users of this request. Send it anew if they are meant after all.")
-        before = await self._log.inputs(record.id)
         request = RevocationRequest(
             retry_of=record.id,
             # A user who could not be looked up, or not be told from an excluded one, failed and may be one of them.

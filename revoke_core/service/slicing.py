@@ -190,10 +190,9 @@ class Slice:
     def _must_be_held(self) -> bool:
         """Whether somebody has to confirm the number of users that a group or filter came down to."""
         run = self._hand.run
-        if self._planning.is_named_only or self._request.dry_run or run.confirmed_at or not run.planned:
+        if run.confirmed_at or not run.planned:
             return False
-        expected = self._request.expected_users
-        return run.counts.total > self._rules.max_unconfirmed and not (expected and run.counts.total <= expected)
+        return self._request.must_be_confirmed(run.counts.total, max_unconfirmed=self._rules.max_unconfirmed)
 
     async def _hold(self) -> datetime:
         held_at = self._hand.run.held_at or self._clock.now()

@@ -3,14 +3,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine import counted, new_record, stored_run
-from steps import controls
+from steps import NAMES, controls
 
 from revoke_core.domain import problems
 from revoke_core.domain.errors import Conflict
+from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow
 from revoke_core.domain.schedules import HELD_LIFETIME, LEASE
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from listing import Directory
 
     from revoke_core.domain.run import Run
+    from revoke_core.service.sources import SourcePage
 
 
 async def held(engine: Engine, directory: Directory, name: str) -> RequestRecord:
@@ -114,3 +116,25 @@ async def test_a_held_request_ends_cancelled_after_a_day(engine: Engine, directo
     assert {row.problem for row in rows} == {problems.CANCELLED}
     assert (final.status, final.counts) == (RequestStatus.CANCELLED, counted(rows))
     assert await directory.served() == []
+
+
+async def test_who_was_found_before_a_cancellation_is_not_reached_by_a_retry(
+    engine: Engine, directory: Directory
+) -> None:
+    """It came before everybody was found, so that the request was never held, nor released."""
+    await directory.configure(grantedRoles=["User.RevokeSessions.All", "GroupMember.Read.All"])
+    first, second = [await directory.group(name, await directory.people(101, name)) for name in ("found", "unread")]
+    excluded = UserRef(given=NAMES[0], text=NAMES[0], is_id=False)
+    record = new_record(datetime.now(UTC), counts=Counts())
+    await engine.log.create(record, RevocationRequest(groups=(first, second), exclude=(excluded,)))
+    page = engine.sources.page
+
+    async def cancelled(*which: Any, most: int) -> SourcePage:
+        await controls(engine).cancel(record)
+        return await page(*which, most=most)
+
+    engine.sources.page = cancelled  # type: ignore[method-assign] -- the real one, and somebody who cancels meanwhile
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts.failed, final.counts.total) == (RequestStatus.CANCELLED, 101, 101)
+    with pytest.raises(Conflict, match="Nobody confirmed"):
+        await controls(engine).retry(final, requested_by=final.requested_by, correlation=final.correlation, key=None)
