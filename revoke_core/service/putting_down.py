@@ -34,9 +34,7 @@ class PuttingDown:
 
         The run row stays: whoever still believes that nobody has begun the request fails to make it.
         """
-        if not hand.is_sure:
-            # A worker that stood still must not say a last word after another's.
-            await hand.write()
+        await self._made_sure(hand)
         run = hand.run
         status = final_word(run.counts, excluded=run.excluded, dry_run=record.dry_run, cancelled=run.cancelled)
         final = replace(
@@ -72,6 +70,7 @@ class PuttingDown:
 
         Should the message never be sent, the timer finds the request past its time.
         """
+        await self._made_sure(hand)
         now = self._clock.now()
         # While the lease is still held: whoever goes on writes the request's row after us, never before.
         running = self._put_down(record, hand.run)
@@ -88,6 +87,12 @@ class PuttingDown:
         else:
             logs.event("request_waits", requestId=record.id, cause=hand.run.cause, seconds=round(seconds, 1))
         return running
+
+    @staticmethod
+    async def _made_sure(hand: RunInHand) -> None:
+        """A worker that stood still must not have its say after another's."""
+        if not hand.is_sure:
+            await hand.write()
 
     @staticmethod
     def _put_down(record: RequestRecord, run: Run) -> RequestRecord:

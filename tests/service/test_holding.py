@@ -10,11 +10,14 @@ from engine import counted, new_record, stored_run
 from steps import NAMES, controls
 
 from revoke_core.domain import problems
-from revoke_core.domain.errors import Conflict
+from revoke_core.domain.errors import Conflict, LeaseLost
 from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow
+from revoke_core.domain.run import Run
 from revoke_core.domain.schedules import HELD_LIFETIME, LEASE
+from revoke_core.service.putting_down import PuttingDown
+from revoke_core.service.run_in_hand import RunInHand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
 
-    from revoke_core.domain.run import Run
     from revoke_core.service.sources import SourcePage
 
 
@@ -102,6 +104,22 @@ async def test_nobody_is_sent_before_the_right_number_was_named(engine: Engine, 
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
     with pytest.raises(Conflict, match="not held"):
         await controls(engine).confirm(replace(record, status=RequestStatus.SUCCEEDED), 2)
+
+
+async def test_a_worker_that_stood_still_takes_no_held_request_out_of_the_list(
+    engine: Engine, directory: Directory
+) -> None:
+    """It would put it down as running; whoever looks for requests to confirm has to find it."""
+    record = await held(engine, directory, "listed")
+    earlier = await engine.log.save(Run(request_id=record.id, owner="first", epoch=1, counts=Counts()), [])
+    await engine.resume(record.id)
+    put_down = PuttingDown(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=engine.clock)
+    hand = RunInHand(run=earlier, log=engine.log, clock=engine.clock)
+    with pytest.raises(LeaseLost):
+        await put_down.released(record, hand, engine.clock.now(), None)
+    stored = await engine.log.get(record.id)
+    assert stored
+    assert stored.status is RequestStatus.HELD
 
 
 async def test_a_held_request_ends_cancelled_after_a_day(engine: Engine, directory: Directory) -> None:
