@@ -42,7 +42,9 @@ class ProtectedUsers:
 
     async def keys(self) -> frozenset[str]:
         """Object ids and UPNs in lower case; ``ProtectedListUnreadable`` when the group does not answer."""
-        if self._group and (self._read_at is None or self._clock.now() - self._read_at > _FRESH):
+        now = self._clock.now()
+        # A reading that seems to lie ahead is from before the clock was set back.
+        if self._group and (self._read_at is None or not now - _FRESH <= self._read_at <= now):
             self._members = await self._read_group(self._group)
             self._read_at = self._clock.now()
         return self._members | {user.key for user in self._named}

@@ -17,6 +17,7 @@ from revoke_core.service.submitting import Submission, Submitter
 if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
+    from steps import JumpingClock
 
 GROUP = "8f5d1c2e-0000-4000-8000-0000000000aa"
 PERSON = "8F5D1C2E-0000-4000-8000-0000000000BB"
@@ -52,6 +53,18 @@ async def test_a_member_who_cannot_be_told_makes_the_list_unreadable(
     await answered(directory, {"value": [USER | {"id": PERSON}, entry]})
     with pytest.raises(ProtectedListUnreadable):
         await protected(engine).keys()
+
+
+async def test_the_list_is_read_again_by_a_host_whose_clock_was_set_back(
+    still: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """Its last reading seems to lie ahead; whoever has been protected since would be revoked for as long."""
+    engine, clock = still
+    await answered(directory, {"value": []}, {"value": [USER | {"id": PERSON}]})
+    protection = protected(engine)
+    assert await protection.keys() == frozenset()
+    clock.jump(hours=-1)
+    assert await protection.keys() == {PERSON.lower()}
 
 
 def guarded(engine: Engine) -> Submitter:
