@@ -101,7 +101,7 @@ class Pace:
         """
         if self.spent < self.quota * SPENT_SHARE:
             return LARGEST_WINDOW
-        return min(LARGEST_WINDOW, 1 + int(self.rate * call_seconds / size))
+        return min(LARGEST_WINDOW, 1 + int(self.rate * max(call_seconds, 0.0) / size))
 
     def take(self, wanted: int, now: datetime, *, small: bool) -> tuple[int, Pace]:
         """Tokens for one storage write, 0 when there are too few, and the bucket without them.
