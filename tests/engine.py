@@ -14,8 +14,9 @@ from revoke_core.adapters.graph import MicrosoftGraph
 from revoke_core.adapters.graph_wire import GraphWire
 from revoke_core.adapters.identity import GraphIdentity
 from revoke_core.adapters.ledger import TableLedger
-from revoke_core.adapters.pace import StoredBudget, StoredGates
 from revoke_core.adapters.pace_board import PaceBoard
+from revoke_core.adapters.pace_budget import StoredBudget
+from revoke_core.adapters.pace_gates import StoredGates
 from revoke_core.adapters.status_log import TableStatusLog
 from revoke_core.adapters.user_index import TableUserIndex
 from revoke_core.adapters.work_queue import StorageWorkQueue

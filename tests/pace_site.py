@@ -6,8 +6,9 @@ import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 
-from revoke_core.adapters.pace import StoredBudget, StoredGates
 from revoke_core.adapters.pace_board import PaceBoard
+from revoke_core.adapters.pace_budget import StoredBudget
+from revoke_core.adapters.pace_gates import StoredGates
 from revoke_core.adapters.storage import Storage
 from revoke_core.settings import StorageSettings
 

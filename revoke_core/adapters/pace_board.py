@@ -17,10 +17,12 @@ from revoke_core.adapters.storage import STATE_TABLE, Storage, answering
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from revoke_core.ports import Clock
+    from revoke_core.ports import Clock, GateKind
 
 PARTITION: Final = "pace"
 ROW: Final = "1"
+# In which column each gate's end stands: the budget needs that of writes as well.
+UNTIL: Final[dict[GateKind, str]] = {"read": "ReadUntil", "write": "WriteUntil"}
 # What is written elsewhere has to be seen within one second, the read's own time included.
 _FRESH: Final = timedelta(milliseconds=800)
 _TRIES: Final = 8

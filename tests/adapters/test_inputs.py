@@ -18,8 +18,8 @@ from revoke_core.adapters.inputs import (
     unpacked,
     unpacked_users,
 )
-from revoke_core.adapters.pace import StoredBudget
 from revoke_core.adapters.pace_board import PaceBoard
+from revoke_core.adapters.pace_budget import StoredBudget
 from revoke_core.adapters.rows import request_partition
 from revoke_core.adapters.status_log import TableStatusLog
 from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from revoke_core.adapters.pace import StoredGates
 from revoke_core.adapters.pace_board import PaceBoard
+from revoke_core.adapters.pace_gates import StoredGates
 from revoke_core.domain import problems
 from revoke_core.domain.results import Counts
 from revoke_core.domain.run import Run
