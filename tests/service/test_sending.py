@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from engine import stored_run
 from steps import NAMES, begun, person
 
-from revoke_core.adapters.pace_board import PARTITION
+from local.simulator.directory import object_id
+from revoke_core.adapters.pace_board import PARTITION, ROW
+from revoke_core.adapters.storage import STATE_TABLE
 from revoke_core.domain import problems
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
-from revoke_core.domain.results import RequestStatus
+from revoke_core.domain.results import RequestStatus, UserRow
 from revoke_core.service.backlog import Backlog
 from revoke_core.service.plan_pages import PagedPlanning
 from revoke_core.service.revoking import Revoker
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
     from steps import JumpingClock
+
+    from revoke_core.domain.run import Run
 
 HTTP_LOG = "azure.core.pipeline.policies.http_logging_policy"
 
@@ -107,3 +113,40 @@ async def test_a_request_that_has_to_wait_itself_takes_no_block(engine: Engine, 
     await pauses.obstacle("write", problems.GRAPH_UNAVAILABLE, None)
     assert await sending.start() is not None
     assert "PUT" not in board.methods
+
+
+async def test_a_gate_that_closes_while_a_call_is_announced_keeps_it_back(
+    still: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """Another call was told to wait meanwhile: this one takes its mark back, and nobody of it is in doubt."""
+    engine, _ = still
+    record, _ = await begun(engine, [person(1)])
+
+    async def close(run: Run) -> None:
+        if run.flights:
+            engine.log.before_save = None
+            await engine.gates.close_for("write", timedelta(minutes=1))
+
+    engine.log.before_save = close
+    assert (await engine.resume(record.id, patience=1)).status is RequestStatus.RUNNING
+    assert await directory.served() == []
+    assert (await stored_run(engine.log, record.id)).flights == ()
+    (row,) = await engine.log.all_rows(record.id)
+    assert (row.sent_at, row.attempts) == (None, 0)
+
+
+@pytest.mark.parametrize(("number", "sent"), [(20, 20), (21, 0)])
+async def test_what_is_kept_for_small_requests_goes_to_them_alone(
+    still: tuple[Engine, JumpingClock], directory: Directory, number: int, sent: int
+) -> None:
+    """Behind a large request a small one leaves at once, whichever worker carries it out."""
+    engine, clock = still
+    at = clock.now().isoformat()
+    kept = {"Tokens": 50.0, "Share": 0.05, "At": at, "QuietUntil": at, "Assumed": False}
+    keys = {"PartitionKey": PARTITION, "RowKey": ROW}
+    await engine.storage.table(STATE_TABLE).upsert_entity(keys | kept)
+    last = UserRow(position=21, given="team21@contoso.com", user_id=object_id("team21@contoso.com"))
+    rows = [*(person(place) for place in range(1, 21)), last][:number]
+    record, _ = await begun(engine, rows)
+    await engine.resume(record.id, patience=1)
+    assert len(await directory.served()) == sent
