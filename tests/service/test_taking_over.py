@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engine import counted, new_record
+from engine import counted, new_record, stored_run
 from steps import NAMES, ago, begun, person
 
 from local.simulator.directory import object_id
@@ -21,6 +21,7 @@ from revoke_core.service.planning import UNPROVEN_BY_CHOICE, UNPROVEN_BY_PERMISS
 if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
+    from steps import JumpingClock
 
 
 async def half_planned(
@@ -75,3 +76,27 @@ async def test_who_is_sent_again_unread_has_it_written_down_before(engine: Engin
     assert await directory.served() == [object_id(NAMES[0])]
     told = next(saved for saved in engine.log.saves if not saved.run.proving)
     assert [(row.position, row.blind_repeats) for row in told.rows] == [(1, 1)]
+
+
+async def test_a_message_finds_a_lease_held_and_is_sent_on_to_its_end(
+    still: tuple[Engine, JumpingClock], directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds it may have users on their way: it is taken over when it may be dead, and no sooner."""
+    engine, clock = still
+    lease = timedelta(seconds=30)
+    record, run = await begun(engine, [person(1)], lease_until=clock.now() + lease)
+    put, sent = engine.queue.put, list[tuple[str, timedelta]]()
+
+    async def noted(request_id: str, *, delay: timedelta = timedelta(0)) -> str:
+        sent.append((request_id, delay))
+        return await put(request_id, delay=delay)
+
+    monkeypatch.setattr(engine.queue, "put", noted)
+    assert (await engine.resume(record.id)).status is RequestStatus.RUNNING
+    assert await directory.served() == []
+    assert (await stored_run(engine.log, record.id)).epoch == run.epoch
+    ((about, delay),) = sent
+    assert about == record.id
+    assert timedelta(seconds=5) < delay <= lease + timedelta(seconds=1)
+    clock.jump(seconds=32)
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
