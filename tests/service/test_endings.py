@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine import counted, new_record, stored_run
@@ -125,6 +125,28 @@ async def test_the_last_word_is_not_taken_back(engine: Engine) -> None:
     await engine.log.update(replace(record, status=RequestStatus.RUNNING))
     await engine.log.update(final)
     await engine.log.update(replace(record, status=RequestStatus.HELD))
+    stored = await engine.log.get(record.id)
+    assert stored
+    assert (stored.status, stored.counts) == (RequestStatus.SUCCEEDED, final.counts)
+
+
+async def test_a_last_word_that_comes_between_a_look_and_a_write_is_not_taken_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When that worker looked, the request still ran."""
+    record = new_record(datetime.now(UTC), counts=Counts(total=1, pending=1))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES[:1])))
+    final = replace(record, status=RequestStatus.SUCCEEDED, counts=Counts(total=1, verified=1))
+    row = engine.storage.row
+
+    async def overtaken(*key: str, select: list[str] | None) -> Any:
+        found = await row(*key, select=select)
+        monkeypatch.setattr(engine.storage, "row", row)
+        await engine.log.update(final)
+        return found
+
+    monkeypatch.setattr(engine.storage, "row", overtaken)
+    await engine.log.update(replace(record, status=RequestStatus.RUNNING))
     stored = await engine.log.get(record.id)
     assert stored
     assert (stored.status, stored.counts) == (RequestStatus.SUCCEEDED, final.counts)
