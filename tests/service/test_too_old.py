@@ -54,10 +54,14 @@ async def test_a_request_ends_after_a_day_although_nobody_can_be_read(
     assert final.counts == counted(after)
 
 
-async def test_no_gate_keeps_a_request_longer_than_a_day(engine: Engine) -> None:
-    """Whatever pause Graph asks for, the worker comes back when time is up."""
-    record, _ = await begun(engine, [person(1, status=UserStatus.REVOKED, sent_at=ago(seconds=5))], age=LIFETIME / 2)
-    await engine.gates.close_for("read", timedelta(days=8))
+@pytest.mark.parametrize(
+    ("left", "pause"), [(LIFETIME / 2, timedelta(days=8)), (timedelta(minutes=1), timedelta(minutes=9))]
+)
+async def test_no_gate_keeps_a_request_longer_than_a_day(engine: Engine, left: timedelta, pause: timedelta) -> None:
+    """Whatever pause Graph asks for, one that is probed or one that is waited for, the worker comes back in time."""
+    row = person(1, status=UserStatus.REVOKED, sent_at=ago(seconds=5))
+    record, _ = await begun(engine, [row], age=LIFETIME - left)
+    await engine.gates.close_for("read", pause)
     try:
         await engine.resume(record.id)
     finally:
