@@ -143,3 +143,13 @@ async def test_a_link_that_cannot_be_kept_is_an_obstacle(reading: Reading, direc
     page = await reading.only(of_group(HP_TEAM))
     assert code(page.obstacle) == "graphUnavailable"
     assert len(page.checkpoint or "") < 30_000
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_redirect_is_never_followed(reading: Reading, directory: Directory, host: str) -> None:
+    """Not even to where the links may lead: Graph sends none, so whoever does is not Graph."""
+    port = directory.root.rpartition(":")[2]
+    await directory.fault("^/groups", redirect=f"http://{host}:{port}/v1.0/users")
+    page = await reading.only(of_group(HP_TEAM))
+    assert (code(page.obstacle), page.users) == ("graphUnavailable", [])
+    assert sum((await directory.calls()).values()) == 1
