@@ -57,10 +57,13 @@ async def test_a_blocks_write_is_a_look_at_the_gates(site: Site, requests: Reque
     assert requests.count == 1
 
 
+@pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("kind", ["read", "write"])
-async def test_no_gate_hides_behind_a_block(site: Site, kind: GateKind) -> None:
+async def test_no_gate_hides_behind_a_block(site: Site, kind: GateKind, *, is_first: bool) -> None:
     """Closed elsewhere since the last look: whoever takes a block finds it, and what a 429 taught beside it stays."""
     here, there = site.instance(), site.instance()
+    if not is_first:
+        await site.instance().budget.stock(20, small=False)
     await there.gates.closed_until(kind)
     await here.gates.close_for(kind, timedelta(seconds=30))
     await there.budget.stock(20, small=False)
