@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import counted, new_record, same_counts, stored_run, users
-from steps import controls
+from steps import NAMES, controls
 
 from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.identifiers import UserRef, new_request_id
@@ -17,12 +17,13 @@ from revoke_core.domain.run import Run
 from revoke_core.domain.schedules import LEASE, LIFETIME
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from engine import Engine, WatchedLog
     from listing import Directory
 
     from revoke_core.domain.results import UserRow
+    from revoke_core.domain.verdicts import Answer
 
 
 async def accepted(engine: Engine, request: RevocationRequest) -> RequestRecord:
@@ -264,3 +265,17 @@ async def test_counts_are_the_rows_while_pages_come_in(engine: Engine, directory
     assert run.held_at
     assert run.next_at - run.held_at == timedelta(hours=24)
     same_counts(run, await engine.log.all_rows(record.id))
+
+
+@pytest.mark.usefixtures("directory")
+async def test_who_is_named_twice_on_a_page_is_looked_up_once(engine: Engine) -> None:
+    """Reads are paid for, too."""
+    read_users, asked = engine.graph.read_users, list[str]()
+
+    async def noted(users: Sequence[UserRef]) -> list[Answer]:
+        asked.extend(user.text for user in users)
+        return await read_users(users)
+
+    engine.graph.read_users = noted  # type: ignore[method-assign] -- the real one, noted
+    await engine.planner.lookup(NamedUsers([NAMES[0], NAMES[1], NAMES[0].upper()]))
+    assert asked == NAMES[:2]

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import counted, new_record, users
+from steps import NAMES
 
 from revoke_core.domain.identifiers import UserRef
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestStatus, UserStatus
 from revoke_core.domain.run import Run
 from revoke_core.service.reading import Reader
@@ -33,6 +36,15 @@ async def test_a_users_history_knows_what_a_running_request_has_done(engine: Eng
     (entry,) = page.items
     assert (entry.record.counts, entry.users) == (counted(rows), [rows[0]])
     assert entry.record == (await reader.status(record.id)).record
+
+
+async def test_who_is_named_twice_is_shown_once_before_anything_is_planned(engine: Engine, reader: Reader) -> None:
+    """As it will be once the rows are there, and as the count of whoever accepted it has it."""
+    request = RevocationRequest(users=NamedUsers([NAMES[0], NAMES[1], NAMES[0].upper()]))
+    record = new_record(datetime.now(UTC), counts=Counts(total=2, pending=2, duplicates=1))
+    await engine.log.create(record, request)
+    status = await reader.status(record.id)
+    assert [(row.position, row.given) for row in status.users] == [(1, NAMES[0]), (2, NAMES[1])]
 
 
 async def test_no_estimate_lies_before_the_moment_a_request_goes_on(engine: Engine, reader: Reader) -> None:
