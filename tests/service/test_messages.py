@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
-from steps import begun, person, submission, submitter
+from engine import new_record
+from steps import NAMES, ago, begun, person, submission, submitter
 
 from revoke_core.adapters.storage import WORK_QUEUE
-from revoke_core.domain.request import Limits
-from revoke_core.domain.results import RequestStatus
+from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.request import Limits, RevocationRequest
+from revoke_core.domain.results import Counts, RequestStatus
+from revoke_core.domain.schedules import LEASE
 from revoke_core.entrypoints.queue_door import QueueDoor
 
 if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
 
-    from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.results import RequestRecord
+    from revoke_core.domain.run import Run
 
 
 class Sent:
@@ -59,6 +62,31 @@ async def test_a_call_has_a_message_behind_it_until_it_is_done(
     identity, _, pop_receipt = receipt.partition("|")
     with pytest.raises(ResourceNotFoundError):
         await engine.storage.queue(WORK_QUEUE).update_message(identity, pop_receipt, visibility_timeout=0)
+
+
+@pytest.mark.parametrize("died", [False, True], ids=["the-first", "after-a-dead-one"])
+async def test_a_message_watches_over_whoever_takes_a_lease(
+    engine: Engine, directory: Directory, monkeypatch: pytest.MonkeyPatch, *, died: bool
+) -> None:
+    """Put before anything is sent: should this worker die, its lease is all that is lost, and not the timer's turn."""
+    if died:
+        record, _ = await begun(engine, [person(1)], lease_until=ago(seconds=1))
+    else:
+        record = new_record(datetime.now(UTC), counts=Counts(total=1, pending=1))
+        await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES[:1])))
+    sent = Sent(engine, monkeypatch)
+    before_the_call = []
+
+    async def noted(run: Run) -> None:
+        if run.flights and not before_the_call:
+            before_the_call.extend(sent.messages)
+
+    engine.log.before_save = noted
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    assert len(await directory.served()) == 1
+    ((about, delay, _),) = before_the_call
+    assert about == record.id
+    assert LEASE < delay < LEASE + timedelta(seconds=5)
 
 
 async def test_a_poisoned_work_message_is_sent_again_a_minute_later(
