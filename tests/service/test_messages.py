@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
-from engine import new_record
+from engine import new_record, stored_run
 from steps import NAMES, ago, begun, person, submission, submitter
 
 from revoke_core.adapters.storage import WORK_QUEUE
@@ -87,6 +87,17 @@ async def test_a_message_watches_over_whoever_takes_a_lease(
     ((about, delay, _),) = before_the_call
     assert about == record.id
     assert LEASE < delay < LEASE + timedelta(seconds=5)
+
+
+async def test_a_message_before_its_time_is_dropped(
+    engine: Engine, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one for the right time is on its way: each that was carried out would put one more."""
+    record, before = await begun(engine, [person(1)], next_at=datetime.now(UTC) + timedelta(minutes=2))
+    sent = Sent(engine, monkeypatch)
+    assert (await engine.resume(record.id)).status is RequestStatus.RUNNING
+    assert (sent.messages, await directory.served()) == ([], [])
+    assert (await stored_run(engine.log, record.id)).version == before.version
 
 
 async def test_a_poisoned_work_message_is_sent_again_a_minute_later(

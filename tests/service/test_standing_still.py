@@ -213,3 +213,28 @@ async def test_a_lease_is_renewed_long_before_it_ends_however_the_worker_is_woke
     engine.log.before_save = watch
     await engine.resume(record.id, seconds=50)
     assert left[0] > LEASE / 3
+
+
+async def test_a_lease_is_renewed_while_a_worker_waits_for_its_turn(
+    still: tuple[Engine, JumpingClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While others spend the write rate it sleeps a little again and again, and has nothing to write."""
+    engine, clock = still
+    record, _ = await begun(engine, [person(1)])
+    next_at, left = engine.budget.next_at, []
+    over = clock.now() + timedelta(minutes=2)
+
+    def later(wanted: int, *, small: bool) -> datetime:
+        return max(next_at(wanted, small=small), min(over, clock.now() + timedelta(seconds=4)))
+
+    async def skipped(moment: datetime) -> None:
+        stored = await stored_run(engine.log, record.id)
+        assert stored.lease_until
+        left.append(stored.lease_until - clock.now())
+        clock.jump(seconds=max((moment - clock.now()).total_seconds(), 0))
+
+    monkeypatch.setattr(engine.budget, "next_at", later)
+    monkeypatch.setattr(clock, "sleep_until", skipped)
+    assert (await engine.resume(record.id, seconds=300)).status is RequestStatus.SUCCEEDED
+    assert len(left) > 20
+    assert min(left) > LEASE / 3
