@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from engine import new_record
 
 from local.simulator.directory import object_id
+from revoke_core.domain import problems
 from revoke_core.domain.errors import Unavailable
+from revoke_core.domain.identifiers import parse_user
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
-from revoke_core.domain.results import RequestedBy, UserStatus
+from revoke_core.domain.results import Counts, RequestedBy, UserStatus
 from revoke_core.service.planning import Planner
 from revoke_core.service.protection import ProtectedListUnreadable, ProtectedUsers
 from revoke_core.service.submitting import Submission, Submitter
@@ -98,3 +101,45 @@ async def test_a_message_waits_for_the_protected_list_and_a_caller_is_told(
     rows = await engine.log.all_rows(record.id)
     assert [row.status for row in rows] == [UserStatus.VERIFIED, UserStatus.SKIPPED]
     assert await directory.served() == [adele]
+
+
+ADELE, BOB = "adele@contoso.com", "bob@contoso.com"
+
+
+@pytest.mark.parametrize(
+    ("kept", "target", "sent"),
+    [
+        (object_id(BOB), BOB, []),
+        (object_id(BOB), ADELE, []),
+        (BOB, object_id(BOB), []),
+        (object_id(BOB), object_id(ADELE), [object_id(ADELE)]),
+        (BOB, ADELE, [object_id(ADELE)]),
+        (BOB, BOB.upper(), []),
+    ],
+)
+async def test_nobody_is_sent_who_may_be_protected(
+    engine: Engine, directory: Directory, kept: str, target: str, sent: list[str]
+) -> None:
+    """Where the app may not read users, an id and a UPN cannot be told to be one person: then nobody is sent."""
+    await directory.configure(grantedRoles=["User.RevokeSessions.All"])
+    named = [user for user in [parse_user(kept)] if user]
+    users = ProtectedUsers(users=named, group=None, graph=engine.gated, clock=engine.clock)
+    engine.planner = Planner(graph=engine.gated, protected=users)
+    record = new_record(datetime.now(UTC), counts=Counts(total=1, pending=1))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers([target])))
+    ended = await engine.resume(record.id, seconds=3, patience=1)
+    assert [entry["userId"] for entry in await directory.revocations()] == sent
+    is_told = kept.lower() == target.lower()
+    assert ended.status.is_final is (bool(sent) or is_told)
+
+
+@pytest.mark.parametrize("sign", [{"creationType": "Invitation"}, {"externalUserState": "PendingAcceptance"}])
+async def test_whoever_was_invited_is_not_sent(engine: Engine, directory: Directory, sign: dict[str, str]) -> None:
+    """Each sign of it counts by itself, whatever the UPN looks like: Graph would answer 200 and end no session."""
+    (invited,) = await directory.people(1, "partner", **sign)
+    record = new_record(datetime.now(UTC), counts=Counts(total=1, pending=1))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers([invited])))
+    await engine.resume(record.id)
+    (row,) = await engine.log.all_rows(record.id)
+    assert (row.status, row.problem) == (UserStatus.SKIPPED, problems.EXTERNAL_USER)
+    assert await directory.served() == []
