@@ -19,6 +19,7 @@ from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import RequestStatus, UserRow
 from revoke_core.service.backlog import Backlog
 from revoke_core.service.plan_pages import PagedPlanning
+from revoke_core.service.planning import UNPROVEN_BY_PERMISSION
 from revoke_core.service.revoking import Revoker
 from revoke_core.service.run_in_hand import RunInHand
 from revoke_core.service.sending import Sending
@@ -150,3 +151,20 @@ async def test_what_is_kept_for_small_requests_goes_to_them_alone(
     record, _ = await begun(engine, rows)
     await engine.resume(record.id, patience=1)
     assert len(await directory.served()) == sent
+
+
+@pytest.mark.parametrize(
+    ("role", "is_blind"), [("User.RevokeSessions.All", True), ("User.ReadWrite.All", False)], ids=["blind", "readable"]
+)
+async def test_one_call_at_a_time_where_a_crash_would_send_it_twice(
+    still: tuple[Engine, JumpingClock], directory: Directory, role: str, *, is_blind: bool
+) -> None:
+    """Whoever is on the way when a host dies is sent again where nobody can be read: at most one call's users."""
+    engine, _ = still
+    await directory.configure(grantedRoles=[role], latencyMs=100)
+    names = await directory.people(98, "many")
+    rows = [UserRow(position=place, given=name, user_id=name) for place, name in enumerate(names, start=1)]
+    warnings = (UNPROVEN_BY_PERMISSION,) if is_blind else ()
+    record, _ = await begun(engine, rows, proving=not is_blind, warnings=warnings)
+    assert (await engine.resume(record.id, seconds=60)).status is RequestStatus.SUCCEEDED
+    assert (max(len(saved.run.flights) for saved in engine.log.saves) == 1) is is_blind
