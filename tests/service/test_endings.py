@@ -54,6 +54,21 @@ async def test_a_call_that_never_reached_graph_is_made_again_after_two_minutes_o
     assert min(moment for moment in sent_at if moment) > began + timedelta(seconds=1)
 
 
+async def test_a_lost_answer_is_followed_by_one_more_call_at_most_where_nobody_can_be_read(
+    engine: Engine, directory: Directory
+) -> None:
+    """Each may have signed the user out, so that after the second one nobody knows, and it says so."""
+    await directory.configure(grantedRoles=["User.RevokeSessions.All"])
+    fault = {"match": {"path": "revokeSignInSessions"}, "times": 3, "action": {"drop": "after"}}
+    await directory.post("faults", fault)
+    record = new_record(datetime.now(UTC), counts=Counts(total=1, pending=1))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES[:1])))
+    assert (await engine.resume(record.id)).status is RequestStatus.FAILED
+    (row,) = await engine.log.all_rows(record.id)
+    assert (row.problem, row.attempts) == (problems.OUTCOME_UNKNOWN, 2)
+    assert len(await directory.served()) == 2
+
+
 async def test_what_stops_a_request_is_told_to_everybody_who_was_not_sent(engine: Engine) -> None:
     """And to nobody else."""
     rows = [person(1), person(2, status=UserStatus.VERIFIED), person(3)]
