@@ -30,6 +30,17 @@ def test_the_architecture_names_every_module_and_no_other() -> None:
     assert sorted(listed) == sorted(["function_app.py", *(str(path.relative_to(ROOT)) for path in modules)])
 
 
+def test_every_guard_names_a_test_that_is_there() -> None:
+    """Whoever changes a guard finds what has to fail without it, under the name it has today."""
+    guards = page("docs/architecture.md").split("\n## Guards\n")[1].split("\n## ")[0]
+    rows = [line for line in guards.splitlines() if line.startswith("| ")][1:]
+    assert rows
+    for row in rows:
+        named = re.search(r"\| `(\w+/test_\w+\.py)::(test_\w+)` \|$", row)
+        assert named, row
+        assert f"def {named[2]}(" in page(f"tests/{named[1]}"), row
+
+
 def test_the_settings_page_names_every_setting_with_its_default() -> None:
     """Nothing is read that is not documented, and nothing documented is not read."""
     text = page("docs/settings.md")
