@@ -12,6 +12,7 @@ from steps import NAMES, controls
 from revoke_core.domain import problems
 from revoke_core.domain.errors import Conflict, LeaseLost
 from revoke_core.domain.identifiers import UserRef
+from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestRecord, RequestStatus, UserRow
 from revoke_core.domain.run import Run
@@ -120,6 +121,29 @@ async def test_a_worker_that_stood_still_takes_no_held_request_out_of_the_list(
     stored = await engine.log.get(record.id)
     assert stored
     assert stored.status is RequestStatus.HELD
+
+
+async def test_whom_a_request_names_beside_a_group_waits_until_its_number_is_known(
+    engine: Engine, directory: Directory
+) -> None:
+    """The users it names stand in their rows long before the group is read, and are a part of what is confirmed."""
+    await directory.configure(latencyMs=200)
+    engine.limits = replace(engine.limits, max_unconfirmed=1)
+    group = await directory.group("Beside", await directory.people(2, "beside"))
+    record = new_record(datetime.now(UTC), counts=Counts(total=1, pending=1))
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES[:1]), groups=(group,)))
+    assert (await engine.resume(record.id)).status is RequestStatus.HELD
+    assert await directory.served() == []
+
+
+async def test_a_confirmation_is_given_once(engine: Engine, directory: Directory) -> None:
+    """Whoever repeats it starts no second day for the request."""
+    record = await held(engine, directory, "repeated")
+    await engine.resume(record.id)
+    await controls(engine).confirm(record, 2)
+    confirmed = await stored_run(engine.log, record.id)
+    await controls(engine).confirm(record, 2)
+    assert (await stored_run(engine.log, record.id)).version == confirmed.version
 
 
 async def test_a_held_request_ends_cancelled_after_a_day(engine: Engine, directory: Directory) -> None:
