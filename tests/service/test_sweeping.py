@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from engine import new_record
-from steps import NAMES
+from steps import NAMES, submission, submitter
 
 from revoke_core.adapters.rows import request_partition
 from revoke_core.adapters.storage import REQUESTS_TABLE
+from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts
@@ -18,7 +20,6 @@ from revoke_core.domain.schedules import LEASE
 from revoke_core.service.sweeping import Sweeper
 
 if TYPE_CHECKING:
-    import pytest
     from engine import Engine
     from steps import JumpingClock
 
@@ -86,3 +87,33 @@ async def test_a_request_in_hand_costs_the_timer_one_read(
     await sweeper.sweep()
     assert (request_id in read, request_id in sent) == (True, True)
     await engine.ledger.close(request_id)
+
+
+@pytest.mark.parametrize("within", [None, timedelta(seconds=20)], ids=["behind-a-202", "in-its-call"])
+async def test_whatever_was_accepted_is_found_without_its_message(
+    still: tuple[Engine, JumpingClock], monkeypatch: pytest.MonkeyPatch, within: timedelta | None
+) -> None:
+    """The mark is there before the request is: from then on neither a lost message nor a dead host strands it."""
+    engine, clock = still
+
+    async def lost(request_id: str, *, delay: timedelta = timedelta(0)) -> str:  # noqa: ARG001 -- as the port
+        if within is None:
+            raise Unavailable("The queue was stopped by the test.")
+        return "gone|gone"
+
+    sent: list[str] = []
+
+    async def noted(request_id: str, *, delay: timedelta = timedelta(0)) -> str:
+        assert not delay
+        sent.append(request_id)
+        return ""
+
+    monkeypatch.setattr(engine.queue, "put", lost)
+    engine.log.saves_left = 0
+    record = await submitter(engine).submit(submission(), within=within)
+    assert not record.status.is_final
+    clock.jump(seconds=66)
+    monkeypatch.setattr(engine.queue, "put", noted)
+    await Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=clock).sweep()
+    assert record.id in sent
+    await engine.ledger.close(record.id)
