@@ -14,6 +14,7 @@ from local.simulator.directory import object_id
 from revoke_core.adapters.pace_board import PARTITION, ROW
 from revoke_core.adapters.storage import STATE_TABLE
 from revoke_core.domain import problems
+from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import RequestStatus, UserRow
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from listing import Directory
     from steps import JumpingClock
 
+    from revoke_core.domain.permissions import TokenFacts
     from revoke_core.domain.run import Run
 
 HTTP_LOG = "azure.core.pipeline.policies.http_logging_policy"
@@ -134,6 +136,26 @@ async def test_a_gate_that_closes_while_a_call_is_announced_keeps_it_back(
     assert (await stored_run(engine.log, record.id)).flights == ()
     (row,) = await engine.log.all_rows(record.id)
     assert (row.sent_at, row.attempts) == (None, 0)
+
+
+async def test_a_call_for_want_of_a_token_takes_its_mark_back(
+    still: tuple[Engine, JumpingClock], directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token ended while it was announced: nobody of it is in doubt."""
+    engine, _ = still
+    record, _ = await begun(engine, [person(1)])
+    token = engine.graph.token
+
+    async def ended() -> TokenFacts:
+        if (await stored_run(engine.log, record.id)).flights:
+            raise TokenUnavailable("It was taken away by the test.")
+        return await token()
+
+    monkeypatch.setattr(engine.graph, "token", ended)
+    assert (await engine.resume(record.id, patience=0)).status is RequestStatus.RUNNING
+    assert await directory.served() == []
+    run = await stored_run(engine.log, record.id)
+    assert (run.flights, run.cause) == ((), problems.NO_TOKEN.code)
 
 
 @pytest.mark.parametrize(("number", "sent"), [(20, 20), (21, 0)])
