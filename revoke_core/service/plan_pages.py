@@ -115,6 +115,10 @@ class PagedPlanning:
                 await self._index.add(run.request_id, chunk)
             await self._hand.note(indexed_to=run.positions)
 
+    def forget(self) -> None:
+        """Let go of who was named, the largest thing that is known here; whoever goes on reads it from the rows."""
+        self._named = None
+
     async def indexed(self) -> None:
         """Once everybody planned so far is entered by user."""
         if self._indexing:

@@ -178,7 +178,11 @@ class Worker:
             until=until,
             patience=patience,
         )
-        return await work.run()
+        try:
+            return await work.run()
+        finally:
+            # An error that was met on the way may keep all of this alive until the garbage collector comes by.
+            planning.forget()
 
     async def _adopt_flights(self, hand: RunInHand, backlog: Backlog) -> None:
         """Calls that another worker announced and never settled: their users are in doubt from then on."""
