@@ -14,7 +14,7 @@ from revoke_core import logs
 from revoke_core.domain.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Iterator
 
     from azure.data.tables.aio import TableClient, TableServiceClient
     from azure.storage.queue.aio import QueueClient
@@ -41,6 +41,9 @@ _PATIENCE: Final[dict[str, Any]] = {
     "read_timeout": 10,
 }
 _RETRY_SECONDS: Final = 10
+# Many large writes all at once would be the largest thing in a host's memory, and building them would keep everything
+# else waiting, the next call to Graph among it.
+_LANES: Final = 2
 
 
 class Storage:
@@ -137,6 +140,16 @@ class Storage:
         )
         self._credentials.append(made)
         return made
+
+
+async def in_lanes(writes: Iterator[Awaitable[Any]]) -> None:
+    """Wait for every write, two under way at a time; each is made only when its turn has come."""
+
+    async def lane() -> None:
+        for write in writes:
+            await write
+
+    await asyncio.gather(*(lane() for _ in range(_LANES)))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +17,7 @@ from revoke_core.adapters.inputs import (
     unpacked_users,
 )
 from revoke_core.adapters.rows import request_partition, row_key
-from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE, Storage
+from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE, Storage, in_lanes
 from revoke_core.domain.named_users import NamedUsers
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from revoke_core.domain.request import RevocationRequest
 
 _HEAD_ROW: Final = "head-"
-# An entity is close to 1 MiB and several times that on its way to the wire: all at once they would be the largest thing
-# in the memory of a host that accepts 100,000 users.
-_LANES: Final = 2
 
 
 class StoredInputs:
@@ -58,15 +54,13 @@ class StoredInputs:
 
     async def _write(self, request_id: str, prefix: str, entities: Iterator[dict[str, bytes]]) -> int:
         """Write entities under consecutive keys; returns how many."""
-        table, numbers = self._storage.table(STATE_TABLE), count()
-
-        async def lane() -> None:
-            for properties in entities:
-                key = {"PartitionKey": _inputs_of(request_id), "RowKey": prefix + row_key(next(numbers))}
-                await table.upsert_entity(key | properties)
-
-        await asyncio.gather(*(lane() for _ in range(_LANES)))
-        return next(numbers)
+        table, written = self._storage.table(STATE_TABLE), count()
+        partition = _inputs_of(request_id)
+        await in_lanes(
+            table.upsert_entity({"PartitionKey": partition, "RowKey": prefix + row_key(next(written))} | properties)
+            for properties in entities
+        )
+        return next(written)
 
     async def read(self, request_id: str) -> RevocationRequest | None:
         """What was asked for, with its users when they stand in the request's row."""

@@ -6,13 +6,12 @@ keys), so a deleted user is still found. Sixteen partitions by first digit let s
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.adapters.paging import one_page
-from revoke_core.adapters.storage import INDEX_TABLE, Storage, answering
+from revoke_core.adapters.storage import INDEX_TABLE, Storage, answering, in_lanes
 from revoke_core.domain.identifiers import parse_user
 from revoke_core.log_ports import Page
 
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from revoke_core.domain.results import UserRow
 
 _ROWS_PER_WRITE: Final = 100
-# A page of users is sixteen transactions and more. All at once they would be the largest thing in a worker's memory,
-# and building them would keep everything else waiting, the next call to Graph among it.
-_LANES: Final = 2
 _SEPARATOR: Final = "|"
 
 
@@ -67,15 +63,12 @@ class TableUserIndex:
             for partition, keys in entries.items()
             for batch in batched(_entities(partition, keys), _ROWS_PER_WRITE, strict=False)
         )
-
-        async def lane() -> None:
-            for batch in batches:
-                if len(batch) == 1 and operation == "upsert":
-                    await self._table.upsert_entity(batch[0])
-                else:
-                    await self._table.submit_transaction([(operation, entity) for entity in batch])
-
-        await asyncio.gather(*(lane() for _ in range(_LANES)))
+        await in_lanes(
+            self._table.upsert_entity(batch[0])
+            if len(batch) == 1 and operation == "upsert"
+            else self._table.submit_transaction([(operation, entity) for entity in batch])
+            for batch in batches
+        )
 
     async def find(self, user: UserRef, *, size: int, token: str | None) -> Page[tuple[str, int]]:
         """Requests of one user, newest first, because request ids begin with inverted time."""
