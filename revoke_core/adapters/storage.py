@@ -41,9 +41,6 @@ _PATIENCE: Final[dict[str, Any]] = {
     "read_timeout": 10,
 }
 _RETRY_SECONDS: Final = 10
-# Many large writes all at once would be the largest thing in a host's memory, and building them would keep everything
-# else waiting, the next call to Graph among it.
-_LANES: Final = 2
 
 
 class Storage:
@@ -142,14 +139,18 @@ class Storage:
         return made
 
 
-async def in_lanes(writes: Iterator[Awaitable[Any]]) -> None:
-    """Wait for every write, two under way at a time; each is made only when its turn has come."""
+async def in_lanes(writes: Iterator[Awaitable[Any]], *, lanes: int) -> None:
+    """Wait for every write, so many under way at a time; each is made only when its turn has come.
+
+    Many large writes all at once would be the largest thing in a host's memory, and building them would keep everything
+    else waiting, the next call to Graph among it.
+    """
 
     async def lane() -> None:
         for write in writes:
             await write
 
-    await asyncio.gather(*(lane() for _ in range(_LANES)))
+    await asyncio.gather(*(lane() for _ in range(lanes)))
 
 
 @contextmanager

@@ -56,10 +56,11 @@ class StoredInputs:
         """Write entities under consecutive keys; returns how many."""
         table, written = self._storage.table(STATE_TABLE), count()
         partition = _inputs_of(request_id)
-        await in_lanes(
+        writes = (
             table.upsert_entity({"PartitionKey": partition, "RowKey": prefix + row_key(next(written))} | properties)
             for properties in entities
         )
+        await in_lanes(writes, lanes=2)
         return next(written)
 
     async def read(self, request_id: str) -> RevocationRequest | None:

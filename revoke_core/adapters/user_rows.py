@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.run import Run
 
 ROWS_PER_WRITE: Final = 99
+_IDENTITIES_PER_PAGE: Final = 500
 
 
 class TableUserRows:
@@ -111,12 +112,15 @@ class TableUserRows:
                 yield row
 
     async def identities(self, request_id: str, *, to: int) -> AsyncIterator[str]:
-        """Two columns of each row: whole rows of all users would be the largest pages that a worker ever reads."""
+        """Two columns of each row, and half a page: a worker reads all users this way, and should not grow by it."""
         query = "PartitionKey eq @id and RowKey le @last"
         values = {"id": request_id, "last": row_key(to)}
         table = self._storage.table(USERS_TABLE)
         with answering():
-            async for entity in table.query_entities(query, parameters=values, select=["UserId", "Input"]):
+            found = table.query_entities(
+                query, parameters=values, select=["UserId", "Input"], results_per_page=_IDENTITIES_PER_PAGE
+            )
+            async for entity in found:
                 yield entity.get("UserId") or entity["Input"]
 
     async def trim(self, request_id: str, *, after: int) -> None:
