@@ -37,8 +37,10 @@ class Connections:
             await client.close()
 
     def _opened(self, connection: str, queue: str) -> QueueClient:
-        # The SDK's own pauses between tries begin at 15 s; a developer restarts an emulator in less.
+        # The SDK's own pauses between tries begin at 15 s; a developer restarts an emulator in less. The storage is on
+        # this machine, or named in a setting: no proxy lies between.
         options: dict[str, Any] = {
+            "use_env_settings": False,
             "initial_backoff": 1,
             "increment_base": 2,
             "retry_total": 2,

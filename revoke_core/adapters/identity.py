@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
     from revoke_core.ports import Clock
 
-# A missing token is one more reason to try later, not to hang in the SDK's own retries.
-_PATIENCE: Final[dict[str, Any]] = {"retry_total": 1, "retry_backoff_factor": 0.2, "connection_timeout": 5}
+# A missing token is one more reason to try later, not to hang in the SDK's own retries. The endpoint's secret is no
+# business of a proxy that the environment may name.
+_OPTIONS: Final[dict[str, Any]] = {
+    "use_env_settings": False,
+    "retry_total": 1,
+    "retry_backoff_factor": 0.2,
+    "connection_timeout": 5,
+}
 _LEAST_TIME_BETWEEN_REBUILDS: Final = timedelta(minutes=5)
 _LEAST_TIME_AFTER_REFUSAL: Final = timedelta(seconds=1)
 
@@ -94,7 +100,7 @@ class GraphIdentity:
             from azure.identity.aio import ManagedIdentityCredential  # noqa: PLC0415 -- a heavy import, needed late
 
             named: dict[str, Any] = {"client_id": self._client_id} if self._client_id else {}
-            self._credential = ManagedIdentityCredential(**named, **_PATIENCE)
+            self._credential = ManagedIdentityCredential(**named, **_OPTIONS)
             self._built_at = self._clock.now()
         return self._credential
 

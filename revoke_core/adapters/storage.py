@@ -32,8 +32,11 @@ WORK_QUEUE: Final = "revocation-work"
 POISON: Final = "-poison"
 QUEUES: Final = (DOOR_QUEUE, WORK_QUEUE, DOOR_QUEUE + POISON, WORK_QUEUE + POISON)
 
-# Callers wait for these: give up within seconds and say so, rather than hang for the SDK's minutes.
-_PATIENCE: Final[dict[str, Any]] = {
+# Callers wait for these: give up within seconds and say so, rather than hang for the SDK's minutes. With settings of
+# the environment each call would first look for a .netrc, in a thread and by a name that enters Python's table of
+# interned strings and leaves it: within an hour of a large request that table is rebuilt, 4 MB larger.
+_OPTIONS: Final[dict[str, Any]] = {
+    "use_env_settings": False,
     "retry_total": 3,
     "retry_backoff_factor": 0.2,
     "retry_backoff_max": 2,
@@ -59,10 +62,10 @@ class Storage:
             from azure.data.tables.aio import TableServiceClient  # noqa: PLC0415 -- kept out of the app's import
 
             if self._settings.connection_string:
-                self._tables = TableServiceClient.from_connection_string(self._settings.connection_string, **_PATIENCE)
+                self._tables = TableServiceClient.from_connection_string(self._settings.connection_string, **_OPTIONS)
             else:
                 self._tables = TableServiceClient(
-                    endpoint=self._settings.table_uri or "", credential=self._credential(), **_PATIENCE
+                    endpoint=self._settings.table_uri or "", credential=self._credential(), **_OPTIONS
                 )
         return self._tables
 
@@ -86,10 +89,10 @@ class Storage:
             from azure.storage.queue.aio import QueueClient  # noqa: PLC0415 -- as above
 
             if self._settings.connection_string:
-                client = QueueClient.from_connection_string(self._settings.connection_string, name, **_PATIENCE)
+                client = QueueClient.from_connection_string(self._settings.connection_string, name, **_OPTIONS)
             else:
                 client = QueueClient(
-                    self._settings.queue_uri or "", queue_name=name, credential=self._credential(), **_PATIENCE
+                    self._settings.queue_uri or "", queue_name=name, credential=self._credential(), **_OPTIONS
                 )
             self._queues[name] = client
         return self._queues[name]
@@ -131,7 +134,7 @@ class Storage:
 
         named: dict[str, Any] = {"client_id": self._settings.client_id} if self._settings.client_id else {}
         made = (
-            ManagedIdentityCredential(**named)
+            ManagedIdentityCredential(**named, use_env_settings=False)
             if self._settings.managed_identity
             else DefaultAzureCredential(managed_identity_client_id=self._settings.client_id)
         )

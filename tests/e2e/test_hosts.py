@@ -58,6 +58,15 @@ async def test_two_hosts_on_one_storage_revoke_everybody_once(session: ClientSes
     assert left_early(entries, pause=4) == []
 
 
+async def test_no_proxy_of_the_environment_is_asked(bulk: App, session: ClientSession) -> None:
+    """Graph, storage and the identity endpoint are called directly: no key or token goes where a variable points."""
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:1")
+    members = await bulk.tenant.people(2, "proxy")
+    async with another_host(bulk.address, UNHURRIED | nowhere | {"NO_PROXY": "", "no_proxy": ""}) as host:
+        reply = await Api(session, host.ready["functions"], host.ready["key"]).submit({"users": members})
+    assert (reply.status, reply.json["counts"]["verified"]) == (200, 2)
+
+
 async def test_a_paused_app_accepts_plans_and_waits_and_a_stopped_one_hands_on(session: ClientSession) -> None:
     """While revoking is paused requests wait, readable; after a stop in the middle of a large one nobody is done twice.
 
