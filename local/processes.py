@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _TETHER: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py")))
@@ -165,3 +165,18 @@ async def stop_requested() -> None:
     await stopped.wait()
     for signum in wanted:
         signal.signal(signum, signal.SIG_DFL)
+
+
+async def until_stopped(work: Coroutine[Any, Any, None]) -> int:
+    """Carry on until a signal asks to stop or the work ends; the exit code."""
+    stop, working = asyncio.create_task(stop_requested()), asyncio.create_task(work)
+    await asyncio.wait([stop, working], return_when=asyncio.FIRST_COMPLETED)
+    working.cancel()
+    try:
+        await working
+    except asyncio.CancelledError:
+        return 0
+    except ChildFailedError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from local.processes import Child, ChildFailedError, spawn, stop_requested
+from local.processes import Child, spawn, until_stopped
 
 ACCOUNT: Final = "devstoreaccount1"
 # Published by Microsoft for the emulator; it opens nothing else.
@@ -65,22 +65,7 @@ def main(argv: list[str]) -> int:
     if not AZURITE.exists():
         print("Azurite is not installed: run `make setup`, or `npm ci` in local/azurite.", file=sys.stderr)
         return 1
-    return asyncio.run(_run(node, options))
-
-
-async def _run(node: str, options: argparse.Namespace) -> int:
-    stop = asyncio.create_task(stop_requested())
-    serving = asyncio.create_task(_serve(node, options))
-    await asyncio.wait([stop, serving], return_when=asyncio.FIRST_COMPLETED)
-    serving.cancel()
-    try:
-        await serving
-    except asyncio.CancelledError:
-        return 0
-    except ChildFailedError as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    return 0
+    return asyncio.run(until_stopped(_serve(node, options)))
 
 
 async def _serve(node: str, options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from local.processes import Child, ChildFailedError, start, stop_requested
+from local.processes import Child, start, until_stopped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -122,7 +122,7 @@ def main(argv: list[str]) -> int:
     if taken := _taken(ports):
         print(taken, file=sys.stderr)
         return 1
-    return asyncio.run(_run(options, ports))
+    return asyncio.run(until_stopped(_stay(options, ports)))
 
 
 def _taken(ports: Ports) -> str:
@@ -136,21 +136,6 @@ def _taken(ports: Ports) -> str:
                 f"Port {port} cannot be used ({problem.strerror}): --{name}-port chooses another, 0 a free one."
             )
     return "\n".join(lines)
-
-
-async def _run(options: argparse.Namespace, ports: Ports) -> int:
-    stop = asyncio.create_task(stop_requested())
-    staying = asyncio.create_task(_stay(options, ports))
-    await asyncio.wait([stop, staying], return_when=asyncio.FIRST_COMPLETED)
-    staying.cancel()
-    try:
-        await staying
-    except asyncio.CancelledError:
-        return 0
-    except ChildFailedError as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    return 0
 
 
 async def _stay(options: argparse.Namespace, ports: Ports) -> None:

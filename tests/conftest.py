@@ -12,6 +12,8 @@ from kits import PROTECTED, UNHURRIED, UNLIMITED, compare
 
 from local.processes import start
 from local.up import Kit, kit
+from revoke_core.adapters.storage import Storage
+from revoke_core.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -29,6 +31,15 @@ async def azurite() -> AsyncIterator[str]:
     child = await start("storage", ["storage", "--queue-port", "0", "--table-port", "0", "--json"])
     yield str(child.ready["connectionString"])
     await child.stop()
+
+
+@pytest.fixture
+async def storage(azurite: str) -> AsyncIterator[Storage]:
+    """Its tables and queues, all there."""
+    made = Storage(settings=read_settings({"AzureWebJobsStorage": azurite}).storage)
+    await made.ready()
+    yield made
+    await made.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import UTC, datetime, timedelta
 
 from revoke_core.adapters.pace_board import PaceBoard
@@ -56,18 +55,6 @@ class Site:
         """One more, on the site's clock unless it has its own."""
         self.instances.append(Instance(self.connection, clock or self.clock, quota))
         return self.instances[-1]
-
-
-class Requests(logging.Handler):
-    """Counts the requests to storage, as the SDK itself logs them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One more, if the record is a request's."""
-        self.count += record.getMessage().startswith("Request URL")
 
 
 async def drained(instance: Instance, *, small: bool = False) -> int:

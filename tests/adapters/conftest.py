@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pytest
 from azure.data.tables.aio import TableServiceClient
-from pace_site import Requests, Site
+from pace_site import Site
+from storage_log import StorageLog, storage_log
 
 from local.processes import start
 from revoke_core.adapters.pace_board import PARTITION
 from revoke_core.adapters.storage import STATE_TABLE, Storage
-from revoke_core.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-HTTP_LOG = "azure.core.pipeline.policies.http_logging_policy"
-
-
-@pytest.fixture
-async def storage(azurite: str) -> AsyncIterator[Storage]:
-    """Its tables and queues, all there."""
-    made = Storage(settings=read_settings({"AzureWebJobsStorage": azurite}).storage)
-    await made.ready()
-    yield made
-    await made.close()
 
 
 @pytest.fixture
@@ -64,12 +52,7 @@ async def site(pace_storage: str) -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-def requests() -> Iterator[Requests]:
-    """How many requests go to storage."""
-    counter, logger = Requests(), logging.getLogger(HTTP_LOG)
-    level = logger.level
-    logger.addHandler(counter)
-    logger.setLevel(logging.INFO)
-    yield counter
-    logger.removeHandler(counter)
-    logger.setLevel(level)
+def requests() -> Iterator[StorageLog]:
+    """The requests that go to storage."""
+    with storage_log() as log:
+        yield log

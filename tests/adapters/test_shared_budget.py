@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from pace_site import QUOTA, MovableClock, Requests, Site, drained
+from pace_site import QUOTA, MovableClock, Site, drained
 
 if TYPE_CHECKING:
+    from storage_log import StorageLog
+
     from revoke_core.ports import GateKind
 
 
@@ -36,7 +38,7 @@ async def test_the_last_hundred_are_kept_for_small_requests(site: Site) -> None:
     assert await large.budget.take(20, small=True) == 20
 
 
-async def test_a_block_in_hand_asks_no_storage(site: Site, requests: Requests) -> None:
+async def test_a_block_in_hand_asks_no_storage(site: Site, requests: StorageLog) -> None:
     """The first taker looks and writes once; the next ones spend from memory."""
     here = site.instance()
     assert await here.budget.take(1, small=True) == 1
@@ -45,12 +47,12 @@ async def test_a_block_in_hand_asks_no_storage(site: Site, requests: Requests) -
     assert requests.count == 2
 
 
-async def test_a_blocks_write_is_a_look_at_the_gates(site: Site, requests: Requests) -> None:
+async def test_a_blocks_write_is_a_look_at_the_gates(site: Site, requests: StorageLog) -> None:
     """Nobody has changed anything since the last look, or the write would have been refused."""
     here = site.instance()
     await here.gates.closed_until("write")
     site.clock.skip(1)
-    requests.count = 0
+    requests.forget()
     await here.budget.stock(20, small=False)
     assert [await here.gates.closed_until("write"), await here.gates.closed_until("read")] == [None, None]
     assert await here.budget.take(20, small=False) == 20
@@ -85,14 +87,14 @@ async def test_no_block_is_taken_that_a_closed_gate_would_outlast(site: Site) ->
     assert await drained(other) >= QUOTA - 160
 
 
-async def test_callers_that_come_together_share_one_block(site: Site, requests: Requests) -> None:
+async def test_callers_that_come_together_share_one_block(site: Site, requests: StorageLog) -> None:
     """Three batches leave at once, and one of them has asked storage."""
     here = site.instance()
     assert await asyncio.gather(*(here.budget.take(20, small=False) for _ in range(3))) == [20] * 3
     assert requests.count == 2
 
 
-async def test_after_a_look_at_the_gates_a_small_request_waits_for_one_write(site: Site, requests: Requests) -> None:
+async def test_after_a_look_at_the_gates_a_small_request_waits_for_one_write(site: Site, requests: StorageLog) -> None:
     """Gates and budget are one query."""
     here = site.instance()
     await here.gates.closed_until("write")
@@ -101,7 +103,7 @@ async def test_after_a_look_at_the_gates_a_small_request_waits_for_one_write(sit
     assert requests.count == 2
 
 
-async def test_a_thousand_tokens_cost_at_most_thirty_transactions(site: Site, requests: Requests) -> None:
+async def test_a_thousand_tokens_cost_at_most_thirty_transactions(site: Site, requests: StorageLog) -> None:
     """In a burst and, with the clock moved on as a large request waits, at the refill rate."""
     here = site.instance()
     burst = 0
@@ -109,7 +111,7 @@ async def test_a_thousand_tokens_cost_at_most_thirty_transactions(site: Site, re
         burst += await here.budget.take(20, small=False)
     assert requests.count <= 30
     await drained(here)
-    requests.count = 0
+    requests.forget()
     steady = 0
     while steady < 1000:
         wait = here.budget.next_at(20, small=False) - site.clock.now()
@@ -118,12 +120,12 @@ async def test_a_thousand_tokens_cost_at_most_thirty_transactions(site: Site, re
     assert requests.count <= 30
 
 
-async def test_a_drained_budget_names_the_moment_and_asks_no_storage_before(site: Site, requests: Requests) -> None:
+async def test_a_drained_budget_names_the_moment_and_asks_no_storage_before(site: Site, requests: StorageLog) -> None:
     """Whoever asks too early is answered from memory, a look within 0.8 s apart."""
     here = site.instance()
     await drained(here)
     await here.gates.closed_until("write")
-    requests.count = 0
+    requests.forget()
     assert [await here.budget.take(20, small=False) for _ in range(20)] == [0] * 20
     assert requests.count <= 1
     moment = here.budget.next_at(20, small=False)
@@ -132,11 +134,11 @@ async def test_a_drained_budget_names_the_moment_and_asks_no_storage_before(site
     assert await here.budget.take(20, small=False) == 20
 
 
-async def test_a_block_is_forgotten_after_ten_idle_seconds(site: Site, requests: Requests) -> None:
+async def test_a_block_is_forgotten_after_ten_idle_seconds(site: Site, requests: StorageLog) -> None:
     """Its tokens have refilled in the bucket by then; both together would be more than Graph allows."""
     here = site.instance()
     await here.budget.take(1, small=True)
-    requests.count = 0
+    requests.forget()
     site.clock.skip(9)
     assert await here.budget.take(1, small=True) == 1
     assert requests.count == 0
@@ -167,11 +169,11 @@ async def test_a_block_that_dies_with_its_host_is_refilled(site: Site) -> None:
     assert await drained(other) >= QUOTA - 160
 
 
-async def test_tokens_given_back_are_used_first(site: Site, requests: Requests) -> None:
+async def test_tokens_given_back_are_used_first(site: Site, requests: StorageLog) -> None:
     """A call that did not leave costs nothing."""
     here = site.instance()
     taken = await here.budget.take(60, small=False)
-    requests.count = 0
+    requests.forget()
     await here.budget.give_back(taken)
     assert await here.budget.take(60, small=False) == taken == 60
     assert requests.count == 0

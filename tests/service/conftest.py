@@ -14,21 +14,11 @@ from local.simulator.server import running
 from local.simulator.tenant import Tenant
 from revoke_core.adapters.pace_board import PARTITION, ROW
 from revoke_core.adapters.storage import STATE_TABLE, Storage
-from revoke_core.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 HEADER = "made-up-header"
-
-
-@pytest.fixture
-async def storage(azurite: str) -> AsyncIterator[Storage]:
-    """Its tables and queues, all there."""
-    made = Storage(settings=read_settings({"AzureWebJobsStorage": azurite}).storage)
-    await made.ready()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from engine import stored_run
 from steps import NAMES, begun, person
+from storage_log import StorageLog, storage_log
 
 from local.simulator.directory import object_id
 from revoke_core.adapters.pace_board import PARTITION, ROW
@@ -37,53 +37,33 @@ if TYPE_CHECKING:
     from revoke_core.domain.permissions import TokenFacts
     from revoke_core.domain.run import Run
 
-HTTP_LOG = "azure.core.pipeline.policies.http_logging_policy"
-
-
-class Board(logging.Handler):
-    """The methods of the requests for the shared row, as the SDK itself logs them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.methods: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One more, if the record is such a request's."""
-        text = record.getMessage()
-        if text.startswith("Request URL") and f"PartitionKey='{PARTITION}'" in text:
-            self.methods.append(text.partition("Request method: ")[2].partition("\n")[0].strip("'"))
-
 
 @pytest.fixture
-def board() -> Iterator[Board]:
-    handler, logger = Board(), logging.getLogger(HTTP_LOG)
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield handler
-    logger.removeHandler(handler)
-    logger.setLevel(level)
+def board() -> Iterator[StorageLog]:
+    """The requests for the shared row."""
+    with storage_log(f"PartitionKey='{PARTITION}'") as log:
+        yield log
 
 
 async def test_a_call_that_takes_a_block_needs_no_look(
-    still: tuple[Engine, JumpingClock], directory: Directory, board: Board
+    still: tuple[Engine, JumpingClock], directory: Directory, board: StorageLog
 ) -> None:
     """Its write tells of the gates."""
     engine, clock = still
     await engine.budget.take(60, small=False)
     record, _ = await begun(engine, [person(1)])
     clock.jump(seconds=11)
-    board.methods.clear()
+    board.forget()
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
     assert len(await directory.served()) == 1
     assert board.methods[0] == "PUT"
 
 
-async def test_a_request_that_has_to_wait_itself_takes_no_block(engine: Engine, board: Board) -> None:
+async def test_a_request_that_has_to_wait_itself_takes_no_block(engine: Engine, board: StorageLog) -> None:
     """Before its pause is over the block would be forgotten, and the next one taken: others could use them."""
     await engine.budget.take(60, small=False)
     record, run = await begun(engine, [person(1)])
-    board.methods.clear()
+    board.forget()
     hand = RunInHand(run=run, log=engine.log, clock=engine.clock)
     backlog = Backlog(request_id=record.id, log=engine.log, commit=hand.flush)
     pauses = Pauses(run=run, gates=engine.gates, clock=engine.clock)
