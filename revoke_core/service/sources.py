@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PAGE_USERS: Final = 999
 _ORDER: Final = ("named", "groups", "filter", "retry")
-_USER_TYPE: Final = "#microsoft.graph.user"
+_USER_TYPE: Final = "microsoft.graph.user"
 _FORBIDDEN: Final = 403
 _BAD_REQUEST: Final = 400
 _ADVANCED_NEEDED: Final = "Request_UnsupportedQuery"
@@ -194,8 +194,8 @@ def _users_of(answer: Answer) -> list[UserRef] | None:
 
 
 def may_be_user(entry: dict[str, Any]) -> bool:
-    """Whether an entry of a list of members is a user, or does not say what it is."""
-    return (entry.get("@odata.type") or _USER_TYPE) == _USER_TYPE
+    """Whether an entry of a list of members is a user, or does not say what it is, however that is spelt."""
+    return str(entry.get("@odata.type") or _USER_TYPE).removeprefix("#").lower() == _USER_TYPE
 
 
 def _again(row: UserRow) -> UserRef | None:

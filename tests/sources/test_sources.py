@@ -195,3 +195,11 @@ async def test_an_entry_that_does_not_say_what_it_is_counts_as_a_user(reading: R
     entries = [{"@odata.type": None, "id": person.upper()}, {"id": person}, {"@odata.type": "#microsoft.graph.device"}]
     await directory.fault("^/groups", status=200, body={"value": entries})
     assert ids(await reading.pages(of_group(NOBODYS))) == [person, person]
+
+
+@pytest.mark.parametrize("kind", ["microsoft.graph.user", "#Microsoft.Graph.User"])
+async def test_a_user_is_one_however_that_is_spelt(reading: Reading, directory: Directory, kind: str) -> None:
+    """Nobody is missed because of a capital letter."""
+    (person,) = people("adele")
+    await directory.fault("^/groups", status=200, body={"value": [{"@odata.type": kind, "id": person}]})
+    assert ids(await reading.pages(of_group(NOBODYS))) == [person]
