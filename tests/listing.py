@@ -64,6 +64,11 @@ class Directory:
         async with self._session.get(f"{self.root}/_sim/calls") as answer:
             return dict((await answer.json())["routes"])
 
+    async def tokens(self) -> int:
+        """How many tokens the identity endpoint has given."""
+        async with self._session.get(f"{self.root}/_sim/calls") as answer:
+            return int((await answer.json())["tokens"])
+
     async def move_cut_off(self, user: str) -> None:
         """As if the user's sessions had been revoked now, by somebody else."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

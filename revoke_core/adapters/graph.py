@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from revoke_core.adapters.graph_batch import LARGEST_BATCH, composed, single_answer, taken_apart
 from revoke_core.adapters.graph_paths import matching_path, members_path, read_path, revoke_path
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from revoke_core.adapters.identity import GraphIdentity
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.permissions import TokenFacts
+
+
+_UNAUTHORIZED: Final = 401
 
 
 class MicrosoftGraph:
@@ -67,6 +70,11 @@ class MicrosoftGraph:
         """Now by Graph's clock."""
         return self._wire.time()
 
+    @property
+    def has_told_the_time(self) -> bool:
+        """Whether an answer has shown Graph's clock."""
+        return self._wire.has_told_the_time
+
     async def _pages(self, first: str, link: str | None, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
         """Pages from the first, or from a nextLink; an empty page may still be followed by another.
 
@@ -98,6 +106,9 @@ class MicrosoftGraph:
             chunk = paths[start : start + LARGEST_BATCH]
             reply = await self._wire.send("POST", "/$batch", body=composed(method, chunk))
             answers += taken_apart(reply, len(chunk), self._wire.time())
+        if any(answer.delivery is Delivery.ANSWERED and answer.status == _UNAUTHORIZED for answer in answers):
+            # The batch was let in and its calls were not: they come again later, and then with another token.
+            await self._identity.rebuild(at_once=True)
         return answers
 
 
