@@ -48,3 +48,7 @@ class Graph(Protocol):
 
     def time(self) -> datetime:
         """Now by Graph's clock, as its ``Date`` headers tell it."""
+
+    @property
+    def has_told_the_time(self) -> bool:
+        """Whether any answer has told it yet; until then ``time`` is this host's own clock."""

@@ -87,6 +87,11 @@ class GatedGraph:
         """As the port."""
         return self._graph.time()
 
+    @property
+    def has_told_the_time(self) -> bool:
+        """As the port."""
+        return self._graph.has_told_the_time
+
     async def _pages(self, pages: AsyncGenerator[Answer]) -> AsyncGenerator[Answer]:
         try:
             while True:

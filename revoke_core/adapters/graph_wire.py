@@ -57,6 +57,7 @@ class GraphWire:
         self._client: GraphServiceClient | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
         self._offset = timedelta(0)
+        self.has_told_the_time = False
 
     def time(self) -> datetime:
         """Now by Graph's clock."""
@@ -136,6 +137,7 @@ class GraphWire:
             # true: an answer that was slow, or was looked at late, says little about them.
             least, most = date - self._clock.now(), date + _DATE_STEP - asked_at
             self._offset = min(max(self._offset, least), most)
+            self.has_told_the_time = True
         body = response.content if len(response.content) <= _LARGEST_ANSWER else b""
         return Reply(delivery=Delivery.ANSWERED, status=response.status_code, headers=headers, body=body)
 

@@ -34,6 +34,7 @@ class ProofReads:
         self._clock = clock
         self._tasks = tasks
         self._reads: set[asyncio.Task[None]] = set()
+        self._has_read = False
 
     @property
     def reads(self) -> int:
@@ -46,12 +47,17 @@ class ProofReads:
         next_round = await self._load_unproven()
         now = self._prover.time()
         due = self._backlog.next_due()
+        # What is due was reckoned by Graph's clock. It may be minutes ahead of a host that has heard nothing yet, and
+        # only an answer shows that: such a host makes its first read at once.
+        is_deaf = not (self._has_read or self._prover.has_told_the_time)
+        read_to = max(now, due) if due and is_deaf else now
         # The gate is looked at in storage, so only when there is something to read.
-        if due and due <= now and (closed := await self._pauses.open_from("read")):
+        if due and due <= read_to and (closed := await self._pauses.open_from("read")):
             return closed
-        while self.reads < _MOST_READS and (rows := self._backlog.due(now, _READ_AT_ONCE)):
+        while self.reads < _MOST_READS and (rows := self._backlog.due(read_to, _READ_AT_ONCE)):
             read = self._tasks.spawn(self._prover.prove(self._hand, self._backlog, self._pauses, rows))
             self._reads.add(read)
+            self._has_read = True
         self._backlog.forget_lagging(now, _SOON)
         due = self._backlog.next_due()
         here = due - (now - self._clock.now()) if due and self.reads < _MOST_READS else None

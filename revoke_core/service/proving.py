@@ -41,6 +41,11 @@ class Prover:
         """Now by Graph's clock, which cut-offs are written in."""
         return self._graph.time()
 
+    @property
+    def has_told_the_time(self) -> bool:
+        """Whether Graph's clock is known."""
+        return self._graph.has_told_the_time
+
     async def prove(self, hand: RunInHand, backlog: Backlog, pauses: Pauses, rows: Sequence[UserRow]) -> None:
         """Read the users as they stand now (at most 20) and enter what that tells."""
         asked_at = self._graph.time()

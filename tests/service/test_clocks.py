@@ -35,6 +35,18 @@ async def test_a_host_whose_clock_is_ahead_takes_no_read_for_the_last(
     assert await directory.served() == []
 
 
+async def test_a_host_that_has_heard_nothing_from_graph_does_not_wait_for_its_own_clock(
+    still: tuple[Engine, JumpingClock], directory: Directory
+) -> None:
+    """Graph's may be minutes ahead: by this one the call in doubt is yet to be sent, until an answer tells better."""
+    engine, clock = still
+    record, _ = await begun(engine, [person(1, sent_at=ago(seconds=50), attempts=1)])
+    await directory.move_cut_off(object_id(NAMES[0]))
+    clock.jump(minutes=-5)
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+    assert await directory.served() == []
+
+
 @pytest.mark.parametrize("seconds", [180, -180])
 async def test_the_first_call_of_a_host_whose_clock_is_wrong_is_proven(
     still: tuple[Engine, JumpingClock], directory: Directory, seconds: int
