@@ -80,7 +80,10 @@ class TableUserRows:
     async def waiting_rows(
         self, request_id: str, status: UserStatus, *, after: int, limit: int
     ) -> tuple[list[UserRow], bool]:
-        """Rows of a status behind a position. A page may come back short while there is more: then it is read on."""
+        """Rows of a status behind a position. A page may come back short while there is more: then it is read on.
+
+        What the last page has beyond ``limit`` is left for the next call: a caller writes all it gets at once.
+        """
         query = "PartitionKey eq @id and RowKey gt @after and RowKey lt @run and Status eq @status"
         values = {"id": request_id, "after": row_key(after), "run": RUN_ROW, "status": status.value}
         found: list[UserRow] = []
@@ -89,7 +92,7 @@ class TableUserRows:
             async for page in pages.by_page():
                 found += [user_from(entity) async for entity in page]
                 if len(found) >= limit:
-                    return found, False
+                    return found[:limit], False
         return found, True
 
     async def rows_at(self, request_id: str, positions: Sequence[int]) -> list[UserRow]:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from engine import counted, new_record, same_counts, stored_run
+from azure.data.tables.aio import TableServiceClient
+from engine import counted, new_record, same_counts, stored_run, users
 from steps import NAMES, ago, begun, controls, person
 
 from revoke_core.domain import problems
@@ -68,16 +71,16 @@ async def test_a_cancelled_request_whose_users_were_all_done_says_what_came_of_i
 async def test_cancelling_before_anybody_began_revokes_nobody(engine: Engine, directory: Directory) -> None:
     """A large list whose first worker has not come yet, and a group that nobody has read."""
     everybody = await directory.group("Everybody", NAMES)
-    for request, users in (
+    for request, named in (
         (RevocationRequest(users=NamedUsers(NAMES)), 20),
         (RevocationRequest(groups=(everybody,)), 0),
     ):
-        record = new_record(datetime.now(UTC), counts=Counts(total=users, pending=users))
+        record = new_record(datetime.now(UTC), counts=Counts(total=named, pending=named))
         await engine.log.create(record, request)
         await controls(engine).cancel(record)
         final = await engine.resume(record.id)
         rows = await engine.log.all_rows(record.id)
-        assert (final.status, len(rows)) == (RequestStatus.CANCELLED, users)
+        assert (final.status, len(rows)) == (RequestStatus.CANCELLED, named)
         assert {row.problem for row in rows} <= {problems.CANCELLED}
         assert final.counts == counted(rows)
     assert await directory.served() == []
@@ -143,3 +146,27 @@ async def test_a_dry_run_that_is_cancelled_before_everybody_was_found_is_not_pla
     engine.sources.page = cancelled  # type: ignore[method-assign] -- the real one, and somebody who cancels meanwhile
     final = await engine.resume(record.id)
     assert (final.status, final.counts) == (RequestStatus.CANCELLED, Counts(total=101, planned=101))
+
+
+async def test_a_cancelled_request_ends_although_storage_answers_in_short_pages(engine: Engine, azurite: str) -> None:
+    """As it may at any time: what two pages hold together is more than one transaction takes."""
+    shortened = 0
+
+    def shorter(call: Any) -> None:
+        nonlocal shortened
+        call.http_request.url, found = re.subn(r"([$]top=)99(?=&|$)", r"\g<1>60", call.http_request.url)
+        shortened += found
+
+    await engine.storage.table_service().close()
+    engine.storage._tables = TableServiceClient.from_connection_string(azurite, raw_request_hook=shorter)
+    record = new_record(datetime.now(UTC), status=RequestStatus.RUNNING)
+    await engine.log.create(record, RevocationRequest(users=NamedUsers(NAMES)))
+    rows = users(1, 130)
+    run = await engine.log.save(Run(request_id=record.id, owner="first", epoch=1, counts=Counts()), rows[:99])
+    planned = replace(run, counts=counted(rows), planned=True, positions=130, indexed_to=130, cancel_requested=True)
+    await engine.log.save(planned, rows[99:])
+    final = await engine.resume(record.id)
+    assert shortened
+    after = await engine.log.all_rows(record.id)
+    assert {row.problem for row in after} == {problems.CANCELLED}
+    assert (final.status, final.counts) == (RequestStatus.CANCELLED, counted(after))
