@@ -31,6 +31,9 @@ class Run:
     written yet, ``done_to`` the position up to which nobody waits to be sent. Proof: ``proving`` says that cut-offs
     can be read, so that ``revoked`` is not the last word.
 
+    Whether found users wait for somebody is decided once, whatever the operator sets later: ``held_at`` says since when
+    they do, ``unheld`` that they need not.
+
     ``cancel_requested`` and ``confirmed_at`` are set from outside, by whoever may; the worker adopts them with its next
     save. ``refusal`` is why the whole request fails, ``stopped`` why the users still open do.
     """
@@ -48,6 +51,7 @@ class Run:
     flights: tuple[Flight, ...] = ()
     done_to: int = 0
     held_at: datetime | None = None
+    unheld: bool = False
     confirmed_at: datetime | None = None
     cancel_requested: bool = False
     cancelled: int = 0

@@ -11,6 +11,7 @@ from revoke_core.domain.errors import Conflict, LeaseLost, Unavailable
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Correlation, Counts, RequestedBy, RequestRecord
 from revoke_core.domain.run import Run
+from revoke_core.domain.schedules import HELD_LIFETIME
 from revoke_core.service.submitting import Submission
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Controls:
             run = await self._log.run(record.id)
             if run and run.confirmed_at and not record.status.is_final:
                 return
-            if run is None or run.held_at is None or run.cancel_requested or record.status.is_final:
+            if run is None or record.status.is_final or not self._is_held(run):
                 raise Conflict("The request is not held, so there is nothing to confirm.")
             if users not in (run.counts.total, run.counts.pending):
                 raise Conflict(
@@ -107,6 +108,11 @@ class Controls:
             expected=record.counts.failed,
         )
         return await self._submitter.submit(submission, within=None)
+
+    def _is_held(self, run: Run) -> bool:
+        """Whether somebody may still say yes: after a day nobody may, though no worker has come to end it yet."""
+        is_over = run.held_at is None or self._clock.now() >= run.held_at + HELD_LIFETIME
+        return run.is_held and not is_over
 
     async def _begin_cancelled(self, record: RequestRecord) -> bool:
         """A request that nobody has begun yet is begun with the wish to be cancelled."""

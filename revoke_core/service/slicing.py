@@ -92,6 +92,7 @@ class Slice:
         )
         self._page: asyncio.Task[None] | None = None
         self._shown = RequestStatus.RUNNING
+        self._is_unheld = hand.run.unheld
         # What everybody who was not sent has been told.
         self._told: Ending | None = None
 
@@ -159,7 +160,7 @@ class Slice:
             await self._hand.flush()
         if ending:
             await self._close(ending)
-        elif self._must_be_held():
+        elif await self._must_be_held():
             return await self._hold()
         else:
             moments.append(await self._sending.start())
@@ -187,12 +188,22 @@ class Slice:
         self._page = self._tasks.spawn(self._planning.next_page(ending))
         return None
 
-    def _must_be_held(self) -> bool:
-        """Whether somebody has to confirm the number of users that a group or filter came down to."""
+    async def _must_be_held(self) -> bool:
+        """Whether somebody has to confirm the number of users that a group or filter came down to.
+
+        Decided once: the limit may be another one when the next worker comes, and by then users were sent or are held.
+        """
         run = self._hand.run
-        if run.confirmed_at or not run.planned:
+        if run.confirmed_at or not run.planned or self._planning.is_named_only:
             return False
-        return self._request.must_be_confirmed(run.counts.total, max_unconfirmed=self._rules.max_unconfirmed)
+        if run.held_at or self._is_unheld:
+            return run.held_at is not None
+        if self._request.must_be_confirmed(run.counts.total, max_unconfirmed=self._rules.max_unconfirmed):
+            return True
+        # The first call's mark takes it along.
+        self._is_unheld = True
+        await self._hand.note(unheld=True)
+        return False
 
     async def _hold(self) -> datetime:
         held_at = self._hand.run.held_at or self._clock.now()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine import counted, new_record, stored_run
-from steps import NAMES, controls
+from steps import NAMES, ago, controls
 
 from revoke_core.domain import problems
-from revoke_core.domain.errors import Conflict, LeaseLost
+from revoke_core.domain.errors import Conflict, LeaseLost, Unavailable
 from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
@@ -36,6 +36,11 @@ async def held(engine: Engine, directory: Directory, name: str) -> RequestRecord
     record = new_record(datetime.now(UTC), counts=Counts())
     await engine.log.create(record, RevocationRequest(groups=(group,)))
     return record
+
+
+async def over(engine: Engine, request_id: str) -> None:
+    """The lease of a worker that died is over."""
+    await engine.log.save(replace(await stored_run(engine.log, request_id), lease_until=None), [])
 
 
 async def test_a_confirmation_that_meets_the_worker_putting_it_down_is_not_lost(
@@ -158,6 +163,57 @@ async def test_a_held_request_ends_cancelled_after_a_day(engine: Engine, directo
     assert {row.problem for row in rows} == {problems.CANCELLED}
     assert (final.status, final.counts) == (RequestStatus.CANCELLED, counted(rows))
     assert await directory.served() == []
+
+
+async def test_nobody_confirms_after_a_day(engine: Engine, directory: Directory) -> None:
+    """Although it has not ended yet, for the app was down: what was true of its users yesterday may be so no more."""
+    record = await held(engine, directory, "lapsed")
+    await engine.resume(record.id)
+    run = await stored_run(engine.log, record.id)
+    await engine.log.save(replace(run, held_at=ago(hours=30), next_at=ago(hours=6)), [])
+    with pytest.raises(Conflict, match="not held"):
+        await controls(engine).confirm(record, 2)
+    assert (await engine.resume(record.id)).status is RequestStatus.CANCELLED
+    assert await directory.served() == []
+
+
+async def test_a_held_request_is_released_by_no_setting(engine: Engine, directory: Directory) -> None:
+    """Its worker dies before it lets go, and the limit is raised before the next one comes."""
+    record = await held(engine, directory, "raised")
+
+    async def dies(run: Run) -> None:
+        if run.held_at and not run.owner:
+            raise Unavailable("The worker died here.")
+
+    engine.log.before_save = dies
+    with pytest.raises(Unavailable):
+        await engine.resume(record.id)
+    engine.log.before_save = None
+    engine.limits = replace(engine.limits, max_unconfirmed=100)
+    await over(engine, record.id)
+    assert (await engine.resume(record.id)).status is RequestStatus.HELD
+    assert await directory.served() == []
+
+
+async def test_a_request_whose_users_were_sent_is_held_by_no_setting(engine: Engine, directory: Directory) -> None:
+    """Its worker dies with a call on its way, and the limit is lowered: they are read, and it ends."""
+    record = await held(engine, directory, "lowered")
+    engine.limits = replace(engine.limits, max_unconfirmed=100)
+
+    async def dies(_: Run) -> None:
+        stored = await engine.log.run(record.id)
+        if stored and stored.flights:
+            raise Unavailable("The worker died here.")
+
+    engine.log.before_save = dies
+    with pytest.raises(Unavailable):
+        await engine.resume(record.id)
+    engine.log.before_save = None
+    engine.limits = replace(engine.limits, max_unconfirmed=1)
+    await over(engine, record.id)
+    final = await engine.resume(record.id)
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 2)
+    assert len(await directory.served()) == 2
 
 
 async def test_who_was_found_before_a_cancellation_is_not_reached_by_a_retry(
