@@ -13,6 +13,7 @@ from revoke_core.domain.results import Correlation, Counts, RequestedBy, Request
 from revoke_core.domain.run import Run
 from revoke_core.domain.schedules import HELD_LIFETIME
 from revoke_core.service.submitting import Submission
+from revoke_core.service.sweeping import send_or_leave
 
 if TYPE_CHECKING:
     from revoke_core.ports import Clock, StatusLog, WorkQueue
@@ -50,7 +51,7 @@ class Controls:
                 await self._log.save(replace(run, confirmed_at=self._clock.now(), next_at=None), [])
             except LeaseLost:
                 continue
-            await self._queue.put(record.id)
+            await send_or_leave(self._queue, record.id)
             logs.event("request_confirmed", requestId=record.id, users=users)
             return
         raise Unavailable("The request is changing right now. Try again.", retry_after=1)
@@ -61,7 +62,7 @@ class Controls:
             return
         for _ in range(_TRIES):
             if await self._log.request_cancel(record.id, self._clock.now()) or await self._begin_cancelled(record):
-                await self._queue.put(record.id)
+                await send_or_leave(self._queue, record.id)
                 logs.event("request_cancel_asked", requestId=record.id)
                 return
             current = await self._log.get(record.id)

@@ -14,6 +14,7 @@ from revoke_core.domain.problems import PROTECTED_UNREADABLE
 from revoke_core.domain.results import Correlation, Counts, Problem, RequestedBy, RequestRecord, RequestStatus
 from revoke_core.ports import Claim
 from revoke_core.service.protection import ProtectedListUnreadable
+from revoke_core.service.sweeping import send_or_leave
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -92,7 +93,7 @@ class Submitter:
         record = self._record(taken, submission, started_at)
         in_call = within is not None and submission.is_small
         if not in_call or within is None:
-            return await self._accepted(record, submission, delay=timedelta(0))
+            return await self._accepted(record, submission)
         # Looking users up changes nothing, so it need not wait for the request to be durable.
         lookup = asyncio.create_task(self._prepared(submission.request))
         try:
@@ -178,14 +179,11 @@ class Submitter:
             retry_of=request.retry_of,
         )
 
-    async def _accepted(self, record: RequestRecord, submission: Submission, *, delay: timedelta) -> RequestRecord:
-        """Accept for the queue side. The row counts: should the message fail now, the timer sends another."""
+    async def _accepted(self, record: RequestRecord, submission: Submission) -> RequestRecord:
+        """Accept for the queue side."""
         await self._ledger.open(record.id)
         await self._log.create(record, submission.request)
-        try:
-            await self._queue.put(record.id, delay=delay)
-        except Unavailable as problem:
-            logs.failure("work_message_left_to_timer", problem, requestId=record.id)
+        await send_or_leave(self._queue, record.id)
         self._log_accepted(record, in_call=False)
         return record
 

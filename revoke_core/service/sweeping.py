@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
+from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.identifiers import accepted_at
 
 if TYPE_CHECKING:
@@ -19,6 +20,17 @@ _QUIET: Final = timedelta(seconds=65)
 _GRACE: Final = timedelta(seconds=15)
 _DRIVEN_AGAIN: Final = timedelta(minutes=2)
 _ORPHAN: Final = timedelta(minutes=10)
+
+
+async def send_or_leave(queue: WorkQueue, request_id: str) -> None:
+    """Send a message behind what has just been stored: should it fail now, the timer sends another.
+
+    So nobody is told that nothing was accepted, for it was.
+    """
+    try:
+        await queue.put(request_id)
+    except Unavailable as problem:
+        logs.failure("work_message_left_to_timer", problem, requestId=request_id)
 
 
 class Sweeper:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import new_record
-from steps import NAMES, submission, submitter
+from steps import NAMES, begun, controls, person, submission, submitter
 
 from revoke_core.adapters.rows import request_partition
 from revoke_core.adapters.storage import REQUESTS_TABLE
 from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
-from revoke_core.domain.results import Counts
+from revoke_core.domain.results import Counts, RequestStatus
 from revoke_core.domain.run import Run
-from revoke_core.domain.schedules import LEASE
+from revoke_core.domain.schedules import HELD_LIFETIME, LEASE
 from revoke_core.service.sweeping import Sweeper
 
 if TYPE_CHECKING:
@@ -117,3 +117,40 @@ async def test_whatever_was_accepted_is_found_without_its_message(
     await Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=clock).sweep()
     assert record.id in sent
     await engine.ledger.close(record.id)
+
+
+@pytest.mark.parametrize("word", ["confirm", "cancel"])
+async def test_what_was_said_counts_although_its_message_was_not_sent(
+    still: tuple[Engine, JumpingClock], monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """Whoever hears that nothing was accepted would believe it; the timer's second look finds it at the latest."""
+    engine, clock = still
+    later = clock.now() + HELD_LIFETIME
+    record, _ = await begun(engine, [person(1)], held_at=clock.now(), next_at=later)
+    await engine.ledger.open(record.id)
+
+    async def lost(request_id: str, *, delay: timedelta = timedelta(0)) -> str:  # noqa: ARG001 -- as the port
+        raise Unavailable("The queue was stopped by the test.")
+
+    sent: list[str] = []
+
+    async def noted(request_id: str, *, delay: timedelta = timedelta(0)) -> str:
+        assert not delay
+        sent.append(request_id)
+        return ""
+
+    sweeper = Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=clock)
+    monkeypatch.setattr(engine.queue, "put", noted)
+    await sweeper.sweep()
+    assert record.id not in sent
+    monkeypatch.setattr(engine.queue, "put", lost)
+    said = controls(engine)
+    await (said.confirm(record, 1) if word == "confirm" else said.cancel(record))
+    monkeypatch.setattr(engine.queue, "put", noted)
+    clock.jump(seconds=30)
+    await sweeper.sweep()
+    clock.jump(seconds=30)
+    await sweeper.sweep()
+    assert sent.count(record.id) == 1
+    final = await engine.resume(record.id)
+    assert final.status is (RequestStatus.SUCCEEDED if word == "confirm" else RequestStatus.CANCELLED)
