@@ -34,8 +34,9 @@ class Run:
     Whether found users wait for somebody is decided once, whatever the operator sets later: ``held_at`` says since when
     they do, ``unheld`` that they need not.
 
-    ``cancel_requested`` and ``confirmed_at`` are set from outside, by whoever may; the worker adopts them with its next
-    save. ``refusal`` is why the whole request fails, ``stopped`` why the users still open do.
+    ``cancel_requested``, ``confirmed_at`` and ``confirmed_users`` (the number that was named) are set from outside, by
+    whoever may; the worker adopts them with its next save. ``refusal`` is why the whole request fails, ``stopped`` why
+    the users still open do.
     """
 
     request_id: str
@@ -53,6 +54,7 @@ class Run:
     held_at: datetime | None = None
     unheld: bool = False
     confirmed_at: datetime | None = None
+    confirmed_users: int | None = None
     cancel_requested: bool = False
     cancelled: int = 0
     counts: Counts
@@ -81,4 +83,5 @@ class Run:
             version=stored.version,
             cancel_requested=stored.cancel_requested,
             confirmed_at=stored.confirmed_at,
+            confirmed_users=stored.confirmed_users,
         )

@@ -39,6 +39,9 @@ class Controls:
         for _ in range(_TRIES):
             run = await self._log.run(record.id)
             if run and run.confirmed_at and not record.status.is_final:
+                # Who would be revoked is another number by now; the one that was named is still right.
+                if users not in (run.counts.total, run.confirmed_users):
+                    raise Conflict(f"The request comes down to {run.counts.total} users, not {users}.")
                 return
             if run is None or record.status.is_final or not self._is_held(run):
                 raise Conflict("The request is not held, so there is nothing to confirm.")
@@ -48,7 +51,8 @@ class Controls:
                     f"revoked, not {users}. Look at its users, then confirm with one of these numbers or cancel it."
                 )
             try:
-                await self._log.save(replace(run, confirmed_at=self._clock.now(), next_at=None), [])
+                confirmed = replace(run, confirmed_at=self._clock.now(), confirmed_users=users, next_at=None)
+                await self._log.save(confirmed, [])
             except LeaseLost:
                 continue
             await send_or_leave(self._queue, record.id)

@@ -60,7 +60,7 @@ async def test_a_confirmation_that_meets_the_worker_putting_it_down_is_not_lost(
     await engine.resume(record.id)
     assert told
     run = await stored_run(engine.log, record.id)
-    assert run.confirmed_at
+    assert (run.confirmed_at is not None, run.confirmed_users) == (True, 2)
     assert run.next_at
     assert run.next_at <= datetime.now(UTC)
     final = await engine.resume(record.id)
@@ -142,13 +142,26 @@ async def test_whom_a_request_names_beside_a_group_waits_until_its_number_is_kno
 
 
 async def test_a_confirmation_is_given_once(engine: Engine, directory: Directory) -> None:
-    """Whoever repeats it starts no second day for the request."""
-    record = await held(engine, directory, "repeated")
+    """Whoever repeats it starts no second day for the request, and names a number that was right."""
+    engine.limits = replace(engine.limits, max_unconfirmed=1)
+    found = await directory.people(3, "repeated")
+    group = await directory.group("Repeated", found)
+    record = new_record(datetime.now(UTC), counts=Counts())
+    excluded = UserRef(given=found[0], text=found[0], is_id=True)
+    await engine.log.create(record, RevocationRequest(groups=(group,), exclude=(excluded,)))
     await engine.resume(record.id)
     await controls(engine).confirm(record, 2)
     confirmed = await stored_run(engine.log, record.id)
     await controls(engine).confirm(record, 2)
     assert (await stored_run(engine.log, record.id)).version == confirmed.version
+    await directory.configure(lagSeconds=60)
+    running = await engine.resume(record.id, patience=1)
+    assert (running.status, running.counts.pending, running.counts.revoked) == (RequestStatus.RUNNING, 0, 2)
+    for number in (2, 3):
+        await controls(engine).confirm(running, number)
+    for wrong in (0, 1, 4, 999):
+        with pytest.raises(Conflict, match="3 users"):
+            await controls(engine).confirm(running, wrong)
 
 
 async def test_a_held_request_ends_cancelled_after_a_day(engine: Engine, directory: Directory) -> None:
