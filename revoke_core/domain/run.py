@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datetime import datetime
+from revoke_core.domain.schedules import CLOCK_SKEW, LEASE
 
+if TYPE_CHECKING:
     from revoke_core.domain.results import Counts, Problem
 
 
@@ -65,6 +66,15 @@ class Run:
     refusal: Problem | None = None
     stopped: Problem | None = None
     version: str | None = None
+
+    def lease_left(self, now: datetime) -> timedelta:
+        """How long others have to leave the request alone; nothing when nobody holds it.
+
+        A lease that ends later than one can was written by a host whose clock is wrong, and counts as over: should that
+        host live, the fence holds against it.
+        """
+        left = (self.lease_until or now) - now
+        return left if timedelta(0) < left <= LEASE + CLOCK_SKEW else timedelta(0)
 
     @property
     def is_held(self) -> bool:

@@ -63,7 +63,7 @@ class Sweeper:
         now = self._clock.now()
         run = await self._log.run(request_id)
         # First, for that is what nearly every look at a large request finds.
-        if run and run.lease_until and run.lease_until > now:
+        if run and run.lease_left(now):
             return False
         record = await self._log.get(request_id)
         if record is None or record.status.is_final:

@@ -87,8 +87,8 @@ class Worker:
             return record
         run = await self._log.run(request_id)
         now = self._clock.now()
-        if run and run.lease_until and run.lease_until > now:
-            await self._queue.put(request_id, delay=run.lease_until - now + _MARGIN)
+        if run and (left := run.lease_left(now)):
+            await self._queue.put(request_id, delay=left + _MARGIN)
             return record
         # Within what clocks may differ the message is on time: the worker waits that long for what is due.
         if run and run.next_at and run.next_at - now > CLOCK_SKEW:

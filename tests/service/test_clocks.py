@@ -12,6 +12,8 @@ from steps import NAMES, ago, begun, person
 from local.simulator.directory import object_id
 from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.results import RequestStatus, UserStatus
+from revoke_core.domain.schedules import CLOCK_SKEW, LEASE
+from revoke_core.service.sweeping import Sweeper
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -99,4 +101,31 @@ async def test_a_message_is_on_time_on_a_host_whose_clock_is_behind(still: tuple
     record, run = await begun(engine, [person(1)])
     await engine.log.save(replace(run, next_at=datetime.now(UTC)), [])
     clock.jump(seconds=-4)
+    assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
+
+
+async def test_a_lease_that_ends_too_late_is_over(
+    still: tuple[Engine, JumpingClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its host had a clock two hours ahead, and died: neither the timer nor a message waits for its time to come."""
+    engine, clock = still
+    record, run = await begun(engine, [person(1)])
+    await engine.ledger.open(record.id)
+    sent: list[str] = []
+
+    async def put(request_id: str, *, delay: timedelta = timedelta(0)) -> str:  # noqa: ARG001 -- as the port
+        sent.append(request_id)
+        return ""
+
+    monkeypatch.setattr(engine.queue, "put", put)
+    sweeper = Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=clock)
+    within = LEASE + CLOCK_SKEW - timedelta(seconds=2)
+    run = await engine.log.save(replace(run, owner="ahead", lease_until=clock.now() + within), [])
+    assert (await engine.resume(record.id)).status is RequestStatus.RUNNING
+    sent.clear()
+    await sweeper.sweep()
+    assert record.id not in sent
+    await engine.log.save(replace(run, lease_until=clock.now() + timedelta(hours=2)), [])
+    await sweeper.sweep()
+    assert record.id in sent
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
