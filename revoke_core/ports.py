@@ -63,6 +63,9 @@ class Ledger(Protocol):
     async def close(self, request_id: str) -> None:
         """Take the mark away."""
 
+    async def forget(self, request_id: str, driven_at: datetime) -> None:
+        """Take away the mark of this moment; one that was made since stays."""
+
     async def open_requests(self) -> list[tuple[str, datetime]]:
         """Unfinished requests with the moment each was last driven."""
 

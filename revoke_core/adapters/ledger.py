@@ -40,6 +40,18 @@ class TableLedger:
         with answering():
             await self._table.delete_entity(OPEN, request_id)
 
+    async def forget(self, request_id: str, driven_at: datetime) -> None:
+        """Take away the mark of this moment; one that was made since stays."""
+        from azure.core import MatchConditions  # noqa: PLC0415 -- kept out of the app's import
+        from azure.core.exceptions import ResourceModifiedError  # noqa: PLC0415 -- as above
+
+        mark = await self._get(OPEN, request_id)
+        if mark is not None and parsed(mark["DrivenAt"]) == driven_at:
+            with answering(), suppress(ResourceModifiedError):
+                await self._table.delete_entity(
+                    mark, etag=mark.metadata["etag"], match_condition=MatchConditions.IfNotModified
+                )
+
     async def open_requests(self) -> list[tuple[str, datetime]]:
         """Unfinished requests with the moment each was last driven."""
         with answering():

@@ -47,7 +47,7 @@ class Sweeper:
         driven = 0
         for request_id, driven_at in await self._ledger.open_requests():
             try:
-                is_stranded = await self._is_stranded(request_id)
+                is_stranded = await self._is_stranded(request_id, driven_at)
             except (KeyError, TypeError, ValueError) as problem:
                 # Its row is damaged, or of a later version of the app: no reason to forget all that come after it.
                 logs.failure("request_unreadable", problem, requestId=request_id)
@@ -59,16 +59,20 @@ class Sweeper:
                 driven += 1
         return driven
 
-    async def _is_stranded(self, request_id: str) -> bool:
+    async def _is_stranded(self, request_id: str, driven_at: datetime) -> bool:
         now = self._clock.now()
         run = await self._log.run(request_id)
         # First, for that is what nearly every look at a large request finds.
         if run and run.lease_left(now):
             return False
         record = await self._log.get(request_id)
-        if record is None or record.status.is_final:
-            if record is not None or now - accepted_at(request_id) > _ORPHAN:
-                await self._ledger.close(request_id)
+        if record is None:
+            # By the mark's age: under an idempotency key whose first call died, the next one makes an old request.
+            if now - driven_at > _ORPHAN:
+                await self._ledger.forget(request_id, driven_at)
+            return False
+        if record.status.is_final:
+            await self._ledger.close(request_id)
             return False
         if run is None:
             return now - accepted_at(request_id) > _QUIET

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from steps import NAMES, begun, controls, person, submission, submitter
 from revoke_core.adapters.rows import request_partition
 from revoke_core.adapters.storage import REQUESTS_TABLE
 from revoke_core.domain.errors import Unavailable
+from revoke_core.domain.identifiers import new_request_id
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.results import Counts, RequestStatus
@@ -154,3 +157,57 @@ async def test_what_was_said_counts_although_its_message_was_not_sent(
     assert sent.count(record.id) == 1
     final = await engine.resume(record.id)
     assert final.status is (RequestStatus.SUCCEEDED if word == "confirm" else RequestStatus.CANCELLED)
+
+
+@pytest.mark.parametrize("looks", ["after-the-new-mark", "before-it"])
+async def test_a_request_that_is_made_under_an_old_id_keeps_its_mark(
+    still: tuple[Engine, JumpingClock], monkeypatch: pytest.MonkeyPatch, looks: str
+) -> None:
+    """A key whose first call died keeps its id. The next call is making the request while the timer looks at it."""
+    engine, clock = still
+    wanted = replace(submission(), idempotency_key=secrets.token_hex(8))
+    create, get, promised = engine.log.create, engine.log.get, list[str]()
+    sweeper = Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=clock)
+
+    async def dies(record: RequestRecord, _: object) -> None:
+        promised.append(record.id)
+        raise Unavailable("The first call died here.")
+
+    async def create_late(record: RequestRecord, request: RevocationRequest | None) -> None:
+        await sweeper.sweep()
+        await create(record, request)
+
+    async def look_early(request_id: str) -> RequestRecord | None:
+        found = await get(request_id)
+        if request_id in promised:
+            monkeypatch.setattr(engine.log, "get", get)
+            await submitter(engine).submit(wanted, within=None)
+        return found
+
+    monkeypatch.setattr(engine.log, "create", dies)
+    with pytest.raises(Unavailable):
+        await submitter(engine).submit(wanted, within=None)
+    clock.jump(minutes=20)
+    if looks == "before-it":
+        monkeypatch.setattr(engine.log, "create", create)
+        monkeypatch.setattr(engine.log, "get", look_early)
+        await sweeper.sweep()
+    else:
+        monkeypatch.setattr(engine.log, "create", create_late)
+        await submitter(engine).submit(wanted, within=None)
+    (request_id,) = promised
+    assert await engine.log.get(request_id)
+    assert request_id in dict(await engine.ledger.open_requests())
+    await engine.ledger.close(request_id)
+
+
+async def test_a_mark_without_a_request_goes(still: tuple[Engine, JumpingClock]) -> None:
+    """Its call died before there was anything to carry out; the mark waits for ten minutes, no more."""
+    engine, clock = still
+    request_id = new_request_id(clock.now())
+    await engine.ledger.open(request_id)
+    sweeper = Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=clock)
+    for minutes, is_there in ((9, True), (2, False)):
+        clock.jump(minutes=minutes)
+        await sweeper.sweep()
+        assert (request_id in dict(await engine.ledger.open_requests())) is is_there
