@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain import problems
 from revoke_core.domain.errors import NO_SUCH_REQUEST, NotFound
-from revoke_core.domain.identifiers import is_request_id
+from revoke_core.domain.identifiers import is_request_id, user_key
 from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
 from revoke_core.log_ports import Page
 from revoke_core.service.planning import unplanned
@@ -106,7 +106,7 @@ class Reader:
     ) -> Page[Status]:
         """A page of the requests that touched a user, each with that user's row alone; a page may be short."""
         page = await self._index.find(user, size=size, token=token)
-        found = await asyncio.gather(*(self._touched(request_id, position) for request_id, position in page.items))
+        found = await asyncio.gather(*(self._touched(user, *entry) for entry in page.items))
         kept = [
             item
             for item in found
@@ -136,9 +136,20 @@ class Reader:
             named = await self._log.named_users(request_id, 0) or ()
         return unplanned(islice(named, USERS_IN_RESOURCE))
 
-    async def _touched(self, request_id: str, position: int) -> Status | None:
+    async def _touched(self, user: UserRef, request_id: str, position: int) -> Status | None:
+        """``None`` where somebody else stands by now.
+
+        A worker died after it had entered a user by name, and the next one did not find that user any more.
+        """
         record, row = await asyncio.gather(self._log.get(request_id), self._log.row(request_id, position))
-        return Status(record=await self._as_it_stands(record), users=[row]) if record and row else None
+        if record is None or row is None or user.key not in _names(row):
+            return None
+        return Status(record=await self._as_it_stands(record), users=[row])
+
+
+def _names(row: UserRow) -> set[str]:
+    """What a user is entered under."""
+    return {user_key(name) for name in (row.given, row.user_id, row.user_principal_name) if name}
 
 
 def _as_running(record: RequestRecord, run: Run) -> RequestRecord:

@@ -1,21 +1,50 @@
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from engine import counted, new_record, users
+from engine import counted, new_record, stored_run, users
 from steps import NAMES
 
-from revoke_core.domain.identifiers import UserRef
+from local.simulator.directory import object_id
+from revoke_core.adapters.user_index import TableUserIndex
+from revoke_core.domain.errors import Unavailable
+from revoke_core.domain.identifiers import UserRef, parse_user
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
-from revoke_core.domain.results import Counts, RequestStatus, UserStatus
+from revoke_core.domain.results import Counts, RequestStatus, UserRow, UserStatus
 from revoke_core.domain.run import Run
 from revoke_core.service.reading import Reader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine import Engine
+    from listing import Directory
+
+    from revoke_core.adapters.storage import Storage
+
+
+class NotingIndex(TableUserIndex):
+    """The real index; a test hears when users were entered."""
+
+    def __init__(self, storage: Storage, entered: asyncio.Event) -> None:
+        super().__init__(storage=storage)
+        self._entered = entered
+
+    async def add(self, request_id: str, rows: Sequence[UserRow]) -> None:
+        """As the port."""
+        await super().add(request_id, rows)
+        self._entered.set()
+
+
+def named(text: str) -> UserRef:
+    user = parse_user(text)
+    assert user
+    return user
 
 
 @pytest.fixture
@@ -36,6 +65,47 @@ async def test_a_users_history_knows_what_a_running_request_has_done(engine: Eng
     (entry,) = page.items
     assert (entry.record.counts, entry.users) == (counted(rows), [rows[0]])
     assert entry.record == (await reader.status(record.id)).record
+
+
+async def test_nobody_is_shown_in_anothers_place(engine: Engine, reader: Reader, directory: Directory) -> None:
+    """A worker died after it had entered a page's users by name; one of them has left the group since."""
+    gone, stays = await directory.people(2, "leaving")
+    group = await directory.group("Leaving", [gone, stays])
+    record = new_record(datetime.now(UTC), dry_run=True)
+    await engine.log.create(record, RevocationRequest(groups=(group,), dry_run=True))
+    entered = asyncio.Event()
+
+    async def die_once_entered(run: Run) -> None:
+        if run.positions:
+            await entered.wait()
+            raise Unavailable("The storage was stopped by the test.")
+
+    engine.index = NotingIndex(engine.storage, entered)
+    engine.log.before_save = die_once_entered
+    with pytest.raises(Unavailable):
+        await engine.resume(record.id)
+    engine.log.before_save = None
+    await directory.group("Leaving", [stays])
+    run = await stored_run(engine.log, record.id)
+    await engine.log.save(replace(run, lease_until=None), [])
+    assert (await engine.resume(record.id)).status is RequestStatus.PLANNED
+    history = [
+        await reader.history(named(user), status=None, since=None, size=10, token=None) for user in (gone, stays)
+    ]
+    assert [[row.user_id for item in page.items for row in item.users] for page in history] == [[], [stays]]
+
+
+async def test_a_user_is_found_under_every_name(engine: Engine, reader: Reader) -> None:
+    """As it was named, blanks and capitals apart, by object id and by UPN."""
+    given = f" {NAMES[0].upper()} "
+    row = UserRow(position=1, given=given, user_id=object_id(NAMES[0]), user_principal_name="Team.One@contoso.com")
+    record = new_record(datetime.now(UTC), status=RequestStatus.SUCCEEDED)
+    await engine.log.create(record, None)
+    await engine.log.save(Run(request_id=record.id, planned=True, positions=1, counts=counted([row])), [row])
+    await engine.index.add(record.id, [row])
+    for name in (given, NAMES[0], object_id(NAMES[0]).upper(), "team.one@CONTOSO.com"):
+        page = await reader.history(named(name), status=None, since=None, size=1, token=None)
+        assert [item.users for item in page.items] == [[row]]
 
 
 async def test_who_is_named_twice_is_shown_once_before_anything_is_planned(engine: Engine, reader: Reader) -> None:
