@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
     from revoke_core.domain.identifiers import UserRef
@@ -101,10 +101,10 @@ class Archive(Protocol):
     """What retention needs: finding old requests and removing them whole."""
 
     async def accepted_before(self, moment: datetime, *, token: str | None) -> Page[RequestRecord]:
-        """Requests accepted before a moment."""
+        """Requests accepted before a moment, the youngest of them first."""
 
-    async def remove(self, record: RequestRecord) -> None:
-        """Remove a request with everything that belongs to it."""
+    async def remove(self, record: RequestRecord, *, in_time: Callable[[], bool]) -> bool:
+        """Remove a request with everything that belongs to it, as long as it is ``in_time``; whether all is gone."""
 
     async def forget_claims(self, before: datetime) -> None:
         """Remove idempotency keys claimed before a moment."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.adapters.ledger import CLAIM
 from revoke_core.adapters.paging import one_page
-from revoke_core.adapters.rows import record_from, request_partition
+from revoke_core.adapters.rows import RECORD_COLUMNS, record_from, request_partition, row_key
 from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE, USERS_TABLE, Storage, answering
 from revoke_core.domain.identifiers import inverted_time
 from revoke_core.domain.moments import written
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator, Callable
     from datetime import datetime
 
     from revoke_core.adapters.user_index import TableUserIndex
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
     from revoke_core.log_ports import Page
     from revoke_core.ports import StatusLog
 
+# As many as a transaction takes.
 _AT_ONCE: Final = 100
+_RECORDS_PER_PAGE: Final = 1000
 
 
 class TableArchive:
@@ -37,17 +38,26 @@ class TableArchive:
         newest = inverted_time(moment)
         query = "PartitionKey ge @partition and RowKey gt @row"
         values: dict[str, Any] = {"partition": request_partition(newest), "row": f"{newest}~"}
-        page = await one_page(self._storage.table(REQUESTS_TABLE), query, values, _AT_ONCE, token)
+        table = self._storage.table(REQUESTS_TABLE)
+        page = await one_page(table, query, values, _RECORDS_PER_PAGE, token, select=RECORD_COLUMNS)
         return type(page)(items=[record_from(entity) for entity in page.items], token=page.token)
 
-    async def remove(self, record: RequestRecord) -> None:
-        """Remove one request, its own row last: what was begun is found again."""
+    async def remove(self, record: RequestRecord, *, in_time: Callable[[], bool]) -> bool:
+        """Remove one request, a chunk of users after the other, its own row last: what was begun is found again.
+
+        A user's row goes right after its entries by user, so that nobody has to look for these twice.
+        """
         async for rows in _chunks(self._log.rows(record.id)):
+            if not in_time():
+                return False
             await self._index.remove(record.id, rows)
-        await self._delete(USERS_TABLE, "PartitionKey eq @key", {"key": record.id})
+            await self._delete_all(USERS_TABLE, [(record.id, row_key(row.position)) for row in rows])
         await self._delete(STATE_TABLE, "PartitionKey eq @key", {"key": f"input-{record.id}"})
+        # The run row is what is left here.
+        await self._delete(USERS_TABLE, "PartitionKey eq @key", {"key": record.id})
         with answering():
             await self._storage.table(REQUESTS_TABLE).delete_entity(request_partition(record.id), record.id)
+        return True
 
     async def forget_claims(self, before: datetime) -> None:
         """Remove idempotency keys claimed before a moment."""
@@ -55,14 +65,17 @@ class TableArchive:
         await self._delete(STATE_TABLE, query, {"claims": CLAIM, "before": written(before)})
 
     async def _delete(self, table: str, query: str, values: dict[str, Any]) -> None:
-        client = self._storage.table(table)
         with answering():
-            found = client.query_entities(query, parameters=values, select=["PartitionKey", "RowKey"])
-            keys = [(entity["PartitionKey"], entity["RowKey"]) async for entity in found]
-            for batch in batched(keys, _AT_ONCE, strict=False):
-                await client.submit_transaction(
-                    [("delete", {"PartitionKey": partition, "RowKey": row}) for partition, row in batch]
-                )
+            found = self._storage.table(table).query_entities(
+                query, parameters=values, select=["PartitionKey", "RowKey"]
+            )
+            async for chunk in _chunks(found):
+                await self._delete_all(table, [(entity["PartitionKey"], entity["RowKey"]) for entity in chunk])
+
+    async def _delete_all(self, table: str, keys: list[tuple[str, str]]) -> None:
+        entities = [{"PartitionKey": partition, "RowKey": row} for partition, row in keys]
+        with answering():
+            await self._storage.table(table).submit_transaction([("delete", entity) for entity in entities])
 
 
 async def _chunks[T](items: AsyncIterable[T]) -> AsyncIterator[list[T]]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from revoke_core.domain.results import RequestRecord
     from revoke_core.log_ports import Archive
     from revoke_core.ports import Clock
 
-# What is not removed within this is removed the next day.
+# What is not removed within this is removed the next day: far below the time that the host gives a function.
 _AT_MOST: Final = timedelta(minutes=4)
+# Requests found at once. Storage lists the youngest first, so all old ones are looked through for the oldest.
+_AT_ONCE: Final = 1000
 # Idempotency keys are promised for 24 hours.
 _LEAST_FOR_CLAIMS: Final = timedelta(days=2)
 
@@ -28,15 +34,25 @@ class Retention:
     async def remove_old(self) -> int:
         """Returns how many requests were removed."""
         began = self._clock.now()
-        oldest = began - self._keep
-        removed, token, more = 0, None, True
-        while more and self._clock.now() - began < _AT_MOST:
-            page = await self._archive.accepted_before(oldest, token=token)
-            for record in page.items:
-                if record.status.is_final and self._clock.now() - began < _AT_MOST:
-                    await self._archive.remove(record)
+
+        def in_time() -> bool:
+            return self._clock.now() - began < _AT_MOST
+
+        removed = 0
+        while in_time() and (oldest := await self._oldest(began - self._keep)):
+            for record in oldest:
+                if in_time() and await self._archive.remove(record, in_time=in_time):
                     removed += 1
-            token, more = page.token, page.token is not None
         await self._archive.forget_claims(began - max(self._keep, _LEAST_FOR_CLAIMS))
         logs.event("old_requests_removed", removed=removed)
         return removed
+
+    async def _oldest(self, before: datetime) -> list[RequestRecord]:
+        """The oldest finished requests, in their order: none waits for ever behind those that come of age each day."""
+        found: deque[RequestRecord] = deque(maxlen=_AT_ONCE)
+        token, more = None, True
+        while more:
+            page = await self._archive.accepted_before(before, token=token)
+            found.extend(record for record in page.items if record.status.is_final)
+            token, more = page.token, page.token is not None
+        return list(reversed(found))

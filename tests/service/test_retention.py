@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from engine import NOON, HandSetClock, WatchedLog, counted, new_record, users
+from storage_log import storage_log
 
 from revoke_core.adapters.archive import TableArchive
 from revoke_core.adapters.ledger import TableLedger
@@ -131,6 +132,46 @@ async def test_storage_that_stops_in_the_middle_leaves_the_request_to_be_found(a
     assert await archived.log.get(record.id)
     await archived.retention().remove_old()
     assert set(await archived.traces(record.id)) <= {"RevocationState"}
+
+
+async def test_what_a_removal_has_done_stays_done(archived: Archived) -> None:
+    """It stops between two chunks, and the next one begins behind them: nothing is asked to go twice."""
+    record, _ = await archived.request()
+    looks = iter((True, False))
+    assert not await archived.archive.remove(record, in_time=lambda: next(looks))
+    assert await archived.log.get(record.id)
+    # A hundred users are gone with their entries; twenty and the run row are left.
+    left = await archived.traces(record.id)
+    assert (left["RevocationUsers"], left["RevocationIndex"]) == (21, 40)
+    with storage_log("/RevocationIndex(") as one_by_one:
+        assert await archived.archive.remove(record, in_time=lambda: True)
+    assert one_by_one.count == 0
+    assert set(await archived.traces(record.id)) <= {"RevocationState"}
+
+
+class HurriedClock(HandSetClock):
+    """A minute goes by between two looks."""
+
+    def now(self) -> datetime:
+        """As late as that."""
+        self.moment += timedelta(minutes=1)
+        return self.moment
+
+
+async def test_what_has_no_time_today_has_it_another_day(archived: Archived) -> None:
+    """The oldest request is the first, however large and however many come behind; in the end none is left."""
+    ages = [timedelta(seconds=seconds) for seconds in range(3)]
+    oldest, second, youngest = [(await archived.request(at=age))[0] for age in ages]
+    clock = HurriedClock(moment=LONG_AGO + KEEP + timedelta(hours=1))
+    retention = Retention(archive=archived.archive, clock=clock, keep=KEEP)
+    assert await retention.remove_old() == 0
+    assert (await archived.traces(oldest.id))["RevocationUsers"] == 21
+    for other in (second, youngest):
+        assert (await archived.traces(other.id))["RevocationUsers"] == 121
+    for _ in range(9):
+        await retention.remove_old()
+    for record in (oldest, second, youngest):
+        assert set(await archived.traces(record.id)) <= {"RevocationState"}
 
 
 async def test_keys_are_kept_for_the_time_that_is_promised(archived: Archived) -> None:
