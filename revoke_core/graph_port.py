@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Graph(Protocol):
-    """Microsoft Graph, as far as this app uses it. Nothing here raises for an HTTP status or a broken connection."""
+    """Microsoft Graph, as far as this app uses it. Nothing here raises for an HTTP status or a broken connection.
+
+    By the time an answer is handed out that asks to wait, its gate is closed.
+    """
 
     async def token(self) -> TokenFacts:
         """Facts of the token in use; ``TokenUnavailable`` when the identity gives none."""

@@ -1,4 +1,4 @@
-"""Microsoft Graph behind the read gate: whoever reads, nothing leaves before a ``Retry-After`` has passed.
+"""Microsoft Graph and its gates: a ``Retry-After`` closes one at once, and whoever reads waits until it has passed.
 
 The use cases look at the gate to know when to go on. This is the guard for every single call: a page of users is looked
 up in many calls, and a filter is tried, and the protected group read, outside any request's own course.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
-from revoke_core.domain.verdicts import Answer, Delivery
+from revoke_core.domain.verdicts import Answer, Delivery, asked_pause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -28,6 +28,8 @@ _NOT_NOW: Final = Answer(delivery=Delivery.NOT_SENT, status=_THROTTLED)
 
 class GatedGraph:
     """The ``Graph`` port over another one; while the read gate is closed, reads are answered as throttled, unsent.
+
+    An answer that asks to wait closes its gate here, before whoever made the call hears of it.
 
     One item now and then goes through a gate that is closed for very long, and opens it when Graph answers.
 
@@ -58,6 +60,7 @@ class GatedGraph:
     async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
         """As the port."""
         answers = await self._graph.revoke(users)
+        await self._obey("write", answers)
         return answers if not _is_unopened(answers) else await self._one_by_one("write", self._graph.revoke, users)
 
     async def group_members(
@@ -140,7 +143,7 @@ class GatedGraph:
 
     async def _obey(self, kind: GateKind, answers: Sequence[Answer]) -> None:
         """Close the gate before anybody else gets to send: a caller may have more on its way than this call."""
-        pauses = [answer.retry_after for answer in answers if answer.retry_after and _asks_to_wait(answer)]
+        pauses = [pause for answer in answers if (pause := asked_pause(answer))]
         if pauses:
             await self._gates.close_for(kind, max(pauses))
 

@@ -143,6 +143,11 @@ def of_listing(answer: Answer, *, unknown: Problem) -> Verdict:
     return _common(answer)
 
 
+def asked_pause(answer: Answer) -> timedelta | None:
+    """The wait that Graph asks for, unless the answer is its last word: what any verdict on it has as ``pause``."""
+    return None if answer.is_success else _common(answer).pause
+
+
 def next_link(answer: Answer) -> str | None:
     """Where the next page of a list is, if there is one."""
     link = answer.body.get("@odata.nextLink") if answer.is_success and answer.body else None

@@ -1,4 +1,4 @@
-"""What to do when Graph says not now: close the shared gate, or pause this request a little longer each time."""
+"""What to do when Graph says not now: wait for the shared gate, or pause this request a little longer each time."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Pauses:
         return await self.obstacle(kind, again.problem or problems.GRAPH_UNAVAILABLE, pause)
 
     async def obstacle(self, kind: GateKind, problem: Problem, pause: timedelta | None) -> dict[str, Any]:
-        """Something stands in the way of the whole request.
+        """Something stands in the way of the whole request; whoever was asked for a ``pause`` has closed the gate.
 
         What fails before the pause for it is over was on its way already, and tells nothing new.
         """
@@ -88,9 +88,7 @@ class Pauses:
         self._failures[kind] = failures
         self._causes.pop(kind, None)
         self._causes[kind] = problem.code
-        if asked:
-            await self._gates.close_for(kind, asked)
-        elif now >= self._until.get(kind, now):
+        if not asked and now >= self._until.get(kind, now):
             self._until[kind] = now + growing_pause(failures)
         return self._standing()
 

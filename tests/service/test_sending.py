@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,31 @@ async def test_a_gate_that_closes_while_a_call_is_announced_keeps_it_back(
     assert (await stored_run(engine.log, record.id)).flights == ()
     (row,) = await engine.log.all_rows(record.id)
     assert (row.sent_at, row.attempts) == (None, 0)
+
+
+async def test_a_refused_write_closes_the_gate_before_storage_hears_of_its_call(
+    still: tuple[Engine, JumpingClock], directory: Directory, monkeypatch: pytest.MonkeyPatch, board: StorageLog
+) -> None:
+    """Storage may be slow; another request's call must not leave in that time. Closing takes one write."""
+    engine, _ = still
+    first, _ = await begun(engine, [person(1), person(2)])
+    second, _ = await begun(engine, [replace(person(3), position=1)])
+    match = {"userId": object_id(NAMES[1]), "path": "revokeSignInSessions", "scope": "item"}
+    await directory.post("faults", {"match": match, "action": {"status": 429, "headers": {"Retry-After": "60"}}})
+    note = engine.ledger.note_token_revoked
+
+    async def slow(fingerprint: str) -> None:
+        monkeypatch.setattr(engine.ledger, "note_token_revoked", note)
+        await engine.resume(second.id, patience=1)
+        await note(fingerprint)
+
+    monkeypatch.setattr(engine.ledger, "note_token_revoked", slow)
+    await engine.budget.take(1, small=True)
+    board.forget()
+    assert (await engine.resume(first.id, patience=1)).status is RequestStatus.RUNNING
+    assert await directory.served() == [object_id(name) for name in NAMES[:2]]
+    # The gate's end, and what the refusal teaches.
+    assert board.methods.count("PUT") == 2
 
 
 async def test_a_call_for_want_of_a_token_takes_its_mark_back(
