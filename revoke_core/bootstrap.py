@@ -97,7 +97,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         queue=queue,
         sources=sources,
         planner=planner,
-        revoker=Revoker(graph=graph, gates=gates, budget=budget, ledger=ledger, clock=clock),
+        revoker=Revoker(graph=graph, gates=gates, budget=budget, ledger=ledger, protected=protected, clock=clock),
         prover=Prover(graph=graph),
         clock=clock,
         limits=WorkLimits(

@@ -21,7 +21,7 @@ from revoke_core.adapters.status_log import TableStatusLog
 from revoke_core.adapters.user_index import TableUserIndex
 from revoke_core.adapters.work_queue import StorageWorkQueue
 from revoke_core.domain.errors import Unavailable
-from revoke_core.domain.identifiers import new_request_id
+from revoke_core.domain.identifiers import new_request_id, parse_user
 from revoke_core.domain.results import Counts, RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
 from revoke_core.domain.run import Run
 from revoke_core.service.planning import Planner
@@ -185,13 +185,28 @@ class Engine:
         self.gates = StoredGates(board=board, clock=self.clock)
         self.budget = StoredBudget(board=board, clock=self.clock, quota=3000)
         self.gated = GatedGraph(graph=self.graph, gates=self.gates)
-        protected = ProtectedUsers(users=(), group=None, graph=self.gated, clock=self.clock)
-        self.planner = Planner(graph=self.gated, protected=protected)
         self.sources = Sources(log=self.log, graph=self.gated)
+        self.protect()
+
+    def protect(self, *users: str, group: str | None = None) -> None:
+        """What an operator sets; it counts for workers made from here on."""
+        named = [user for user in map(parse_user, users) if user]
+        self.protected = ProtectedUsers(users=named, group=group, graph=self.gated, clock=self.clock)
+        self.planner = Planner(graph=self.gated, protected=self.protected)
+
+    def revoker(self) -> Revoker:
+        """What sends."""
+        return Revoker(
+            graph=self.gated,
+            gates=self.gates,
+            budget=self.budget,
+            ledger=self.ledger,
+            protected=self.protected,
+            clock=self.clock,
+        )
 
     def worker(self) -> Worker:
         """A worker with nothing in memory."""
-        revoker = Revoker(graph=self.gated, gates=self.gates, budget=self.budget, ledger=self.ledger, clock=self.clock)
         return Worker(
             log=self.log,
             index=self.index,
@@ -201,7 +216,7 @@ class Engine:
             queue=self.queue,
             sources=self.sources,
             planner=self.planner,
-            revoker=revoker,
+            revoker=self.revoker(),
             prover=Prover(graph=self.gated),
             clock=self.clock,
             limits=self.limits,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,11 +10,13 @@ from revoke_core import logs
 from revoke_core.domain.errors import RevokerError, TokenUnavailable
 from revoke_core.domain.identifiers import is_object_id
 from revoke_core.service.sources import may_be_user
+from revoke_core.service.targets import target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from revoke_core.domain.identifiers import UserRef
+    from revoke_core.domain.results import UserRow
     from revoke_core.graph_port import Graph
     from revoke_core.ports import Clock
 
@@ -28,11 +31,12 @@ class ProtectedUsers:
     """``PROTECTED_USERS`` and the transitive members of ``PROTECTED_GROUP``, read again every minute."""
 
     def __init__(self, *, users: Iterable[UserRef], group: str | None, graph: Graph, clock: Clock) -> None:
-        self._named = tuple(users)
+        self._named = frozenset(user.key for user in users)
         self._group = group
         self._graph = graph
         self._clock = clock
-        self._members: frozenset[str] = frozenset()
+        self._keys = self._named
+        self._reading: asyncio.Task[None] | None = None
         self._read_at: datetime | None = None
 
     @property
@@ -45,9 +49,17 @@ class ProtectedUsers:
         now = self._clock.now()
         # A reading that seems to lie ahead is from before the clock was set back.
         if self._group and (self._read_at is None or not now - _FRESH <= self._read_at <= now):
-            self._members = await self._read_group(self._group)
-            self._read_at = self._clock.now()
-        return self._members | {user.key for user in self._named}
+            # Several calls may be about to leave: they wait for one reading, and for what comes of it.
+            self._reading = self._reading or asyncio.create_task(self._read_again(self._group))
+            await asyncio.shield(self._reading)
+        return self._keys
+
+    async def among(self, rows: Sequence[UserRow]) -> list[UserRow]:
+        """Those of some planned users who are protected by now; ``ProtectedListUnreadable`` when nobody can tell."""
+        if self.is_empty:
+            return []
+        keys = await self.keys_without_lookup(target(row) for row in rows if not _is_looked_up(row))
+        return [row for row in rows if names_of(row) & keys]
 
     async def keys_without_lookup(self, targets: Iterable[UserRef]) -> frozenset[str]:
         """The keys where users cannot be looked up, so that an id and a UPN cannot be told to be the same person.
@@ -56,11 +68,18 @@ class ProtectedUsers:
         nobody can say whether it is protected, and the list counts as unreadable.
         """
         keys = await self.keys()
-        has_ids = any("@" not in key for key in keys)
-        has_names = any("@" in key for key in keys)
-        if any((has_names if user.is_id else has_ids) and user.key not in keys for user in targets):
+        unlisted = {user.is_id for user in targets if user.key not in keys}
+        # An id beside a listed UPN, or a UPN beside a listed id.
+        if unlisted and any(("@" in key) in unlisted for key in keys):
             raise ProtectedListUnreadable("The app may not read users, so it cannot compare ids with UPNs.")
         return keys
+
+    async def _read_again(self, group: str) -> None:
+        try:
+            self._keys = self._named | await self._read_group(group)
+            self._read_at = self._clock.now()
+        finally:
+            self._reading = None
 
     async def _read_group(self, group: str) -> frozenset[str]:
         members: set[str] = set()
@@ -74,6 +93,15 @@ class ProtectedUsers:
         except TokenUnavailable as problem:
             raise ProtectedListUnreadable("There is no token to read the protected group with.") from problem
         return frozenset(members)
+
+
+def names_of(row: UserRow) -> set[str]:
+    """All that a user is known by, as keys."""
+    return {row.given.strip().lower(), row.user_id or "", (row.user_principal_name or "").lower()} - {""}
+
+
+def _is_looked_up(row: UserRow) -> bool:
+    return row.user_id is not None and row.user_principal_name is not None
 
 
 def _ids(entries: list[Any]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Sending revokes: announce, send, judge every answer. Nothing in doubt is ever sent again unread."""
+"""Sending revokes: look who is protected, announce, send, judge every answer. Nothing in doubt is sent again unread."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from revoke_core.domain.permissions import READ_USERS, REVOKE, TokenFacts
 from revoke_core.domain.results import Problem, UserRow, UserStatus
 from revoke_core.domain.run import Flight
 from revoke_core.domain.verdicts import Answer, Delivery, Effect, Verdict, of_revoke, unread
+from revoke_core.service.protection import ProtectedListUnreadable
 from revoke_core.service.targets import target
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from revoke_core.graph_port import Graph
     from revoke_core.ports import Budget, Clock, Gates, Ledger
     from revoke_core.service.backlog import Backlog
+    from revoke_core.service.protection import ProtectedUsers
     from revoke_core.service.run_in_hand import RunInHand
     from revoke_core.service.waiting import Pauses
 
@@ -40,8 +42,18 @@ class Sent:
 class Revoker:
     """One call of up to 20 revokes."""
 
-    def __init__(self, *, graph: Graph, gates: Gates, budget: Budget, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        graph: Graph,
+        gates: Gates,
+        budget: Budget,
+        ledger: Ledger,
+        protected: ProtectedUsers,
+        clock: Clock,
+    ) -> None:
         self._clock = clock
+        self._protected = protected
         self._graph = graph
         self._gates = gates
         self._budget = budget
@@ -67,7 +79,26 @@ class Revoker:
         """Announce, send and enter what became of it; the rows have been taken from the backlog.
 
         A probe goes through a gate that was closed for more than ten minutes, and opens it when it gets through.
+        Planning may be a day old: whoever has been protected since is not sent, and gets that as the last word.
         """
+        try:
+            protected = await self._protected.among(rows)
+        except ProtectedListUnreadable:
+            await self._put_back(backlog, rows)
+            await hand.note(**await pauses.obstacle("write", problems.PROTECTED_UNREADABLE, None))
+            return Sent(is_clean=False)
+        if protected:
+            pairs = [(row, row.ended(UserStatus.SKIPPED, problems.PROTECTED)) for row in protected]
+            await hand.note(pairs)
+            for _, row in pairs:
+                backlog.landed(row, proving=hand.run.proving)
+            await self._budget.give_back(len(pairs))
+            rows = [row for row in rows if row not in protected]
+        return await self._send(hand, backlog, pauses, rows, is_probe=is_probe) if rows else Sent(is_clean=True)
+
+    async def _send(
+        self, hand: RunInHand, backlog: Backlog, pauses: Pauses, rows: Sequence[UserRow], *, is_probe: bool
+    ) -> Sent:
         flight = Flight(positions=tuple(row.position for row in rows), sent_at=self._graph.time())
         await hand.take_off(flight)
         try:
@@ -115,6 +146,9 @@ class Revoker:
     async def _recall(self, hand: RunInHand, backlog: Backlog, flight: Flight, rows: Sequence[UserRow]) -> None:
         """Take the mark back: the call never left."""
         await hand.land(flight, ())
+        await self._put_back(backlog, rows)
+
+    async def _put_back(self, backlog: Backlog, rows: Sequence[UserRow]) -> None:
         backlog.put_back(rows)
         await self._budget.give_back(len(rows))
 

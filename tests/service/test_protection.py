@@ -1,26 +1,29 @@
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engine import new_record
+from engine import new_record, stored_run
+from steps import NAMES, begun, controls, person, submitter
 
 from local.simulator.directory import object_id
 from revoke_core.domain import problems
 from revoke_core.domain.errors import Unavailable
-from revoke_core.domain.identifiers import parse_user
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
-from revoke_core.domain.results import Counts, RequestedBy, UserStatus
-from revoke_core.service.planning import Planner
+from revoke_core.domain.results import Counts, RequestedBy, RequestStatus, UserStatus
 from revoke_core.service.protection import ProtectedListUnreadable, ProtectedUsers
-from revoke_core.service.submitting import Submission, Submitter
+from revoke_core.service.submitting import Submission
 
 if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
     from steps import JumpingClock
+
+    from revoke_core.service.submitting import Submitter
 
 GROUP = "8f5d1c2e-0000-4000-8000-0000000000aa"
 PERSON = "8F5D1C2E-0000-4000-8000-0000000000BB"
@@ -72,16 +75,8 @@ async def test_the_list_is_read_again_by_a_host_whose_clock_was_set_back(
 
 def guarded(engine: Engine) -> Submitter:
     """What accepts requests where a group is protected."""
-    engine.planner = Planner(graph=engine.gated, protected=protected(engine))
-    return Submitter(
-        log=engine.log,
-        ledger=engine.ledger,
-        queue=engine.queue,
-        planner=engine.planner,
-        worker=engine.worker(),
-        budget=engine.budget,
-        clock=engine.clock,
-    )
+    engine.protect(group=GROUP)
+    return submitter(engine)
 
 
 async def test_a_message_waits_for_the_protected_list_and_a_caller_is_told(
@@ -122,9 +117,7 @@ async def test_nobody_is_sent_who_may_be_protected(
 ) -> None:
     """Where the app may not read users, an id and a UPN cannot be told to be one person: then nobody is sent."""
     await directory.configure(grantedRoles=["User.RevokeSessions.All"])
-    named = [user for user in [parse_user(kept)] if user]
-    users = ProtectedUsers(users=named, group=None, graph=engine.gated, clock=engine.clock)
-    engine.planner = Planner(graph=engine.gated, protected=users)
+    engine.protect(kept)
     record = new_record(datetime.now(UTC), counts=Counts(total=1, pending=1))
     await engine.log.create(record, RevocationRequest(users=NamedUsers([target])))
     ended = await engine.resume(record.id, seconds=3, patience=1)
@@ -143,3 +136,64 @@ async def test_whoever_was_invited_is_not_sent(engine: Engine, directory: Direct
     (row,) = await engine.log.all_rows(record.id)
     assert (row.status, row.problem) == (UserStatus.SKIPPED, problems.EXTERNAL_USER)
     assert await directory.served() == []
+
+
+async def test_whoever_is_protected_after_planning_is_not_sent(engine: Engine, directory: Directory) -> None:
+    """A request may be held, paused or throttled for a day; the list counts as it is when the call leaves."""
+    engine.limits = replace(engine.limits, max_unconfirmed=1)
+    late, other = await directory.people(2, "late")
+    record = new_record(datetime.now(UTC), counts=Counts())
+    await engine.log.create(record, RevocationRequest(groups=(await directory.group("Late", [late, other]),)))
+    assert (await engine.resume(record.id)).status is RequestStatus.HELD
+    engine.protect(late)
+    await controls(engine).confirm(record, 2)
+    ended = await engine.resume(record.id)
+    assert (ended.counts.skipped, ended.counts.verified, ended.counts.pending) == (1, 1, 0)
+    told = {row.user_id: (row.status, row.problem) for row in await engine.log.all_rows(record.id)}
+    assert told == {late: (UserStatus.SKIPPED, problems.PROTECTED), other: (UserStatus.VERIFIED, None)}
+    assert await directory.served() == [other]
+
+
+async def test_a_request_whose_users_are_all_protected_by_now_ends(engine: Engine, directory: Directory) -> None:
+    """No call is made for nobody."""
+    record, _ = await begun(engine, [person(1), person(2)])
+    engine.protect(*NAMES[:2])
+    ended = await engine.resume(record.id)
+    assert (ended.status.is_final, ended.counts.skipped) == (True, 2)
+    assert (await directory.served(), (await stored_run(engine.log, record.id)).flights) == ([], ())
+
+
+async def test_planned_users_wait_for_the_protected_list(engine: Engine, directory: Directory) -> None:
+    """Whoever was planned while it could be read is sent once it can be read again."""
+    record, _ = await begun(engine, [person(1), person(2)])
+    await directory.group("Protected", [object_id(NAMES[0])], id=GROUP)
+    await directory.fault("^/groups", status=503)
+    engine.protect(group=GROUP)
+    assert (await engine.resume(record.id, patience=0)).status is RequestStatus.RUNNING
+    run = await stored_run(engine.log, record.id)
+    assert (run.cause, run.flights) == (problems.PROTECTED_UNREADABLE.code, ())
+    assert await directory.served() == []
+    ended = await engine.resume(record.id)
+    assert (ended.counts.skipped, ended.counts.verified) == (1, 1)
+    assert await directory.served() == [object_id(NAMES[1])]
+
+
+async def test_calls_that_leave_together_read_the_list_once(engine: Engine, directory: Directory) -> None:
+    """It may have many pages, and each of them is a call."""
+    await directory.group("Protected", [object_id(BOB)], id=GROUP)
+    protection = protected(engine)
+    known = await asyncio.gather(*(protection.keys() for _ in range(8)))
+    assert set(known) == {frozenset({object_id(BOB)})}
+    assert [number for route, number in (await directory.calls()).items() if "/groups" in route] == [1]
+
+
+async def test_whoever_was_looked_up_is_compared_by_id_and_name(engine: Engine, directory: Directory) -> None:
+    """Where the app has lost the permission to read since, those whom it knows by one form alone wait."""
+    await directory.configure(grantedRoles=["User.RevokeSessions.All"])
+    known, _ = await begun(engine, [person(1), person(2)], proving=False)
+    blind, _ = await begun(engine, [replace(person(3), position=1, user_principal_name=None)], proving=False)
+    engine.protect(NAMES[0])
+    assert (await engine.resume(known.id)).counts.skipped == 1
+    await engine.resume(blind.id, seconds=3, patience=0)
+    assert (await stored_run(engine.log, blind.id)).cause == problems.PROTECTED_UNREADABLE.code
+    assert await directory.served() == [object_id(NAMES[1])]

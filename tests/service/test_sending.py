@@ -22,7 +22,6 @@ from revoke_core.domain.results import RequestStatus, UserRow
 from revoke_core.service.backlog import Backlog
 from revoke_core.service.plan_pages import PagedPlanning
 from revoke_core.service.planning import UNPROVEN_BY_PERMISSION
-from revoke_core.service.revoking import Revoker
 from revoke_core.service.run_in_hand import RunInHand
 from revoke_core.service.sending import Sending
 from revoke_core.service.tasks import Tasks
@@ -84,9 +83,7 @@ async def test_a_request_that_has_to_wait_itself_takes_no_block(engine: Engine, 
         backlog=backlog,
         planning=planning,
         pauses=pauses,
-        revoker=Revoker(
-            graph=engine.gated, gates=engine.gates, budget=engine.budget, ledger=engine.ledger, clock=engine.clock
-        ),
+        revoker=engine.revoker(),
         budget=engine.budget,
         clock=engine.clock,
         tasks=Tasks(),
