@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from revoke_core.domain.errors import Fault
+from revoke_core.domain.errors import Faults
 from revoke_core.domain.identifiers import USER_FORM, is_object_id, names_user
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
@@ -33,14 +33,14 @@ class BodyReader:
 
     def __init__(self, members: dict[str, Any]) -> None:
         self._members = members
-        self.faults: list[Fault] = []
+        self.faults = Faults()
 
     def refuse_unknown(self, allowed: tuple[str, ...]) -> None:
         """Note every member that is not one of these."""
+        known = ", ".join(allowed)
         for name in self._members:
             if name not in allowed:
-                known = ", ".join(allowed)
-                self.faults.append(Fault(f"/{escaped(name)}", f"is not a known field; known are {known}"))
+                self.faults.add(f"/{escaped(name)}", f"is not a known field; known are {known}")
 
     def names_somebody(self) -> bool:
         """Whether any member says who is meant."""
@@ -54,7 +54,7 @@ class BodyReader:
         if name == "user":
             return [member] if self._is_user(member, "/user") else []
         if not isinstance(member, list):
-            self.faults.append(Fault(f"/{name}", "must be an array of object ids or user principal names"))
+            self.faults.add(f"/{name}", "must be an array of object ids or user principal names")
             return []
         if all(isinstance(item, str) for item in member) and all(map(names_user, member)):
             return member
@@ -62,10 +62,10 @@ class BodyReader:
 
     def _is_user(self, value: Any, pointer: str) -> bool:
         if not isinstance(value, str):
-            self.faults.append(Fault(pointer, "must be a text: an object id or a user principal name"))
+            self.faults.add(pointer, "must be a text: an object id or a user principal name")
             return False
         if not names_user(value):
-            self.faults.append(Fault(pointer, USER_FORM))
+            self.faults.add(pointer, USER_FORM)
             return False
         return True
 
@@ -75,7 +75,7 @@ class BodyReader:
         if member is None:
             return ()
         if not isinstance(member, list):
-            self.faults.append(Fault(f"/{name}", "must be an array of object ids of groups"))
+            self.faults.add(f"/{name}", "must be an array of object ids of groups")
             return ()
         found: dict[str, None] = {}
         for position, item in enumerate(member):
@@ -83,7 +83,7 @@ class BodyReader:
             if is_object_id(identity):
                 found[identity] = None
             else:
-                self.faults.append(Fault(f"/{name}/{position}", GROUP_FORM))
+                self.faults.add(f"/{name}/{position}", GROUP_FORM)
         return tuple(found)
 
     def filter(self, name: str) -> str | None:
@@ -93,10 +93,10 @@ class BodyReader:
             return None
         trimmed = text.strip()
         if not trimmed:
-            self.faults.append(Fault(f"/{name}", "is blank; give an OData filter such as department eq 'HP'"))
+            self.faults.add(f"/{name}", "is blank; give an OData filter such as department eq 'HP'")
             return None
         if _CONTROLS.search(trimmed):
-            self.faults.append(Fault(f"/{name}", "holds control characters; write the filter in one line"))
+            self.faults.add(f"/{name}", "holds control characters; write the filter in one line")
             return None
         return trimmed
 
@@ -106,13 +106,13 @@ class BodyReader:
         if member is None:
             return None
         if not isinstance(member, str):
-            self.faults.append(Fault(f"/{name}", "must be a text"))
+            self.faults.add(f"/{name}", "must be a text")
             return None
         if len(member) > longest:
-            self.faults.append(Fault(f"/{name}", f"is longer than {longest} characters"))
+            self.faults.add(f"/{name}", f"is longer than {longest} characters")
             return None
         if not _storable(member):
-            self.faults.append(Fault(f"/{name}", "holds characters that cannot be stored (lone surrogates)"))
+            self.faults.add(f"/{name}", "holds characters that cannot be stored (lone surrogates)")
             return None
         return member
 
@@ -122,7 +122,7 @@ class BodyReader:
         if member is None:
             return None
         if isinstance(member, bool) or not isinstance(member, int) or member < 0:
-            self.faults.append(Fault(f"/{name}", "must be a whole number, 0 or more"))
+            self.faults.add(f"/{name}", "must be a whole number, 0 or more")
             return None
         return member
 
@@ -132,7 +132,7 @@ class BodyReader:
         if member is None:
             return default
         if not isinstance(member, bool):
-            self.faults.append(Fault(f"/{name}", "must be true or false"))
+            self.faults.add(f"/{name}", "must be true or false")
             return default
         return member
 

@@ -4,7 +4,7 @@ RevokerError
 ├── InvalidRequest          the caller's words are wrong: 400, every fault named at once
 ├── Refused                 the request is well formed but not carried out as it stands
 │   ├── TooLarge            413
-│   ├── GuardRefused        422, a limit set by the operator
+│   ├── GuardRefused        422, more than one request may hold
 │   ├── IdempotencyConflict 409, the key is taken by another body
 │   ├── Conflict            409, the request is not in a state for this
 │   ├── NotFound            404
@@ -19,6 +19,11 @@ RevokerError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 LISTED_FAULTS = 100
 NO_SUCH_REQUEST = "There is no such request. Check the id, and whether it is older than the retention time."
@@ -32,22 +37,50 @@ class Fault:
     detail: str
 
 
+class Faults:
+    """What is wrong with an input: the first 100 faults are kept, the others only counted; a body may hold millions."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._kept: list[Fault] = []
+        self._count = 0
+        for fault in faults:
+            self.add(fault.pointer, fault.detail)
+
+    def add(self, pointer: str, detail: str) -> None:
+        """Note one more."""
+        self._count += 1
+        if len(self._kept) < LISTED_FAULTS:
+            self._kept.append(Fault(pointer, detail))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Fault]:
+        """Those that are kept."""
+        return iter(self._kept)
+
+    def __add__(self, others: Faults) -> Self:
+        both = type(self)(chain(self, others))
+        both._count = len(self) + len(others)
+        return both
+
+
 class RevokerError(Exception):
     """Base of every error this package raises on purpose."""
 
 
 class InvalidRequest(RevokerError):
-    """The caller's words are wrong; ``faults`` names every one of them and nothing has happened."""
+    """The caller's words are wrong; ``faults`` are all that is wrong with them, and nothing has happened."""
 
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(f"{fault.pointer or 'body'}: {fault.detail}" for fault in faults[:3]))
-        self.faults = faults
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = faults if isinstance(faults, Faults) else Faults(faults)
+        super().__init__("; ".join(f"{fault.pointer or 'body'}: {fault.detail}" for fault in [*self.faults][:3]))
 
     def listed(self) -> list[dict[str, str]]:
         """Faults as JSON, at most 100 and then one entry that counts the rest."""
-        shown = [{"pointer": fault.pointer, "detail": fault.detail} for fault in self.faults[:LISTED_FAULTS]]
-        if len(self.faults) > LISTED_FAULTS:
-            shown.append({"pointer": "", "detail": f"{len(self.faults) - LISTED_FAULTS} more"})
+        shown = [{"pointer": fault.pointer, "detail": fault.detail} for fault in self.faults]
+        if len(self.faults) > len(shown):
+            shown.append({"pointer": "", "detail": f"{len(self.faults) - len(shown)} more"})
         return shown
 
 
@@ -72,9 +105,13 @@ class TooLarge(Refused):
 
 
 class GuardRefused(Refused):
-    """A limit that the operator set forbids this request."""
+    """A limit on what one request may hold forbids it; ``pointer`` is where it holds too much."""
 
     status, title, kind = 422, "Refused by a guard", "refused-by-guard"
+
+    def __init__(self, detail: str, *, pointer: str) -> None:
+        super().__init__(detail)
+        self.pointer = pointer
 
 
 class IdempotencyConflict(Refused):

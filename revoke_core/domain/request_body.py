@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections import Counter
+from typing import Any, Final
 
 from revoke_core.domain.body_reader import (
     BODY_FIELDS,
@@ -17,9 +18,11 @@ from revoke_core.domain.body_reader import (
     escaped,
     short,
 )
-from revoke_core.domain.errors import Fault, GuardRefused, InvalidRequest, TooLarge
+from revoke_core.domain.errors import Fault, Faults, GuardRefused, InvalidRequest, TooLarge
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import Limits, QueueClaims, RevocationRequest
+
+MOST_GROUPS: Final = 1000
 
 
 def read_json(body: bytes) -> Any:
@@ -32,33 +35,42 @@ def read_json(body: bytes) -> Any:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidRequest([Fault("", "the body is not UTF-8")]) from None
-    doubled: list[str] = []
+    doubled = Faults()
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) < len(pairs):
-            names = [name for name, _ in pairs]
-            doubled.extend(sorted({name for name in names if names.count(name) > 1}))
+            for name in _repeated(pairs):
+                doubled.add(f"/{escaped(name)}", "is given more than once")
         return members
 
-    def not_a_number(word: str) -> Any:
-        raise ValueError(f"{word} is not JSON")
-
     try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=not_a_number)
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=_not_a_number)
     except RecursionError:
         raise InvalidRequest([Fault("", "the JSON is nested too deeply")]) from None
     except ValueError as problem:
         raise InvalidRequest([Fault("", f"the body is not valid JSON: {short(str(problem))}")]) from None
     if doubled:
-        raise InvalidRequest([Fault(f"/{escaped(name)}", "is given more than once") for name in doubled])
+        raise InvalidRequest(doubled)
     return value
 
 
+def _not_a_number(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _repeated(pairs: list[tuple[str, Any]]) -> list[str]:
+    return [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
+
+
 def parse_request(value: Any, limits: Limits, *, allowed: tuple[str, ...] = BODY_FIELDS) -> RevocationRequest:
-    """The request a JSON value stands for, or ``InvalidRequest`` with all its faults."""
+    """The request a JSON value stands for, or ``InvalidRequest`` with all its faults.
+
+    ``GuardRefused`` for one that holds too much; nothing in it is looked at then.
+    """
     if not isinstance(value, dict):
         raise InvalidRequest([Fault("", "must be a JSON object")])
+    _refuse_too_many(value, limits)
     reader = BodyReader({name: member for name, member in value.items() if member is not None})
     reader.refuse_unknown(allowed)
     users = reader.users("user") + reader.users("users")
@@ -77,17 +89,27 @@ def parse_request(value: Any, limits: Limits, *, allowed: tuple[str, ...] = BODY
         verify=reader.flag("verify", default=True),
     )
     if not reader.names_somebody():
-        reader.faults.append(Fault("", "names nobody; give user, users, groups or filter"))
+        reader.faults.add("", "names nobody; give user, users, groups or filter")
     if limits.require_reason and not (request.reason or "").strip():
-        reader.faults.append(Fault("/reason", "is required here (REQUIRE_REASON); say why, e.g. a ticket number"))
+        reader.faults.add("/reason", "is required here (REQUIRE_REASON); say why, e.g. a ticket number")
     if reader.faults:
         raise InvalidRequest(reader.faults)
-    if len(users) > limits.max_users:
-        raise GuardRefused(
-            f"The request names {len(users)} users and at most {limits.max_users} are allowed (MAX_USERS). "
-            "Send several requests, or have an operator raise the limit."
-        )
     return request
+
+
+def _refuse_too_many(members: dict[str, Any], limits: Limits) -> None:
+    """``GuardRefused`` for lists longer than a request's may be, before anything is made of their entries."""
+    held = {name: len(entries) for name, entries in members.items() if isinstance(entries, list)}
+    named = held.get("users", 0) + (members.get("user") is not None)
+    by_operator = "(MAX_USERS). Send several requests, or have an operator raise the limit."
+    for pointer, what, count, most, advice in (
+        ("/users", "names {} users", named, limits.max_users, by_operator),
+        ("/exclude", "excludes {} users", held.get("exclude", 0), limits.max_users, by_operator),
+        ("/groups", "names {} groups", held.get("groups", 0), MOST_GROUPS, "in one request. Send several."),
+    ):
+        if count > most:
+            detail = f"The request {what.format(count)} and at most {most} are allowed {advice}"
+            raise GuardRefused(detail, pointer=pointer)
 
 
 def parse_own_request(value: Any, user_id: str, limits: Limits) -> RevocationRequest:
@@ -113,7 +135,7 @@ def parse_confirmation(value: Any) -> int:
     reader.refuse_unknown(("users",))
     users = reader.count("users")
     if users is None and not reader.faults:
-        reader.faults.append(Fault("/users", "is missing: the number of users the request was held with"))
+        reader.faults.add("/users", "is missing: the number of users the request was held with")
     if users is None or reader.faults:
         raise InvalidRequest(reader.faults)
     return users
@@ -121,7 +143,7 @@ def parse_confirmation(value: Any) -> int:
 
 def parse_queue_request(value: Any, limits: Limits) -> tuple[RevocationRequest, QueueClaims]:
     """As ``parse_request`` for a queue message, which may also carry its key and its sender."""
-    faults: list[Fault] = []
+    faults = Faults()
     claims = QueueClaims()
     if isinstance(value, dict):
         reader = BodyReader({name: member for name, member in value.items() if member is not None})

@@ -57,7 +57,7 @@ class QueueDoor:
             faults = (
                 problem.listed()
                 if isinstance(problem, InvalidRequest)
-                else [{"pointer": "/users", "detail": problem.detail}]
+                else [{"pointer": problem.pointer, "detail": problem.detail}]
             )
             await self._refuse(invalid_message(faults), sender, message_id, text)
             return

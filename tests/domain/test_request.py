@@ -135,7 +135,7 @@ def test_null_is_absent() -> None:
 def test_a_hundred_faults_are_listed_and_the_rest_counted() -> None:
     """A list of a thousand typing errors still gives an answer that can be read."""
     with pytest.raises(InvalidRequest) as refused:
-        read({"users": ["me"] * 150})
+        parse_request({"users": ["me"] * 150}, Limits(max_users=150, require_reason=False))
     listed = refused.value.listed()
     assert len(listed) == 101
     assert listed[-1]["detail"] == "50 more"
