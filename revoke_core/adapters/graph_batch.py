@@ -9,6 +9,7 @@ whole seconds make that a little long, never short.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.moments import http_date, retry_after
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from revoke_core.adapters.graph_wire import Reply
 
 LARGEST_BATCH: Final = 20
+_HALF_CHARACTER: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _SUCCESS: Final = range(200, 300)
 _FAILED_DEPENDENCY: Final = 424
 # What is wrong with the batch as such; 401, 408, 409, 429 and the like hold for its calls as well.
@@ -96,7 +98,7 @@ def _item(responses: list[dict[str, Any]], reply: Reply, now: datetime) -> Answe
 def _status(value: Any) -> int | None:
     try:
         status = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return status if 100 <= status <= 599 else None  # noqa: PLR2004 -- HTTP's own range
 
@@ -108,9 +110,14 @@ def _lower(headers: Any) -> Mapping[str, str]:
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in a body; ``None`` for anything else, for Graph's gateways also answer HTML."""
+    """The JSON object in a body; ``None`` for anything else, for Graph's gateways also answer HTML.
+
+    Half a character (a lone surrogate) becomes a question mark: no table and no answer could hold it.
+    """
     try:
-        value = json.loads(body)
+        value = json.loads(body.decode("utf-8-sig"))
+        if _HALF_CHARACTER.search(body):
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

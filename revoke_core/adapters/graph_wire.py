@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import httpx
+    from kiota_abstractions.authentication import AuthenticationProvider
     from msgraph.graph_service_client import GraphServiceClient
 
     from revoke_core.adapters.identity import GraphIdentity
@@ -45,6 +46,24 @@ class Reply:
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+
+
+class _ChallengeUnreadableError(Exception):
+    """Graph refuses the token with a claims challenge that nobody can read."""
+
+
+class _Authentication:
+    """The SDK's authentication, which decodes what a challenge says however it is written."""
+
+    def __init__(self, sdk: AuthenticationProvider) -> None:
+        self._sdk = sdk
+
+    async def authenticate_request(self, *call: Any, **options: Any) -> None:
+        """Add the token; ``_ChallengeUnreadableError`` when the challenge to answer is damaged."""
+        try:
+            await self._sdk.authenticate_request(*call, **options)
+        except ValueError as problem:
+            raise _ChallengeUnreadableError from problem
 
 
 class GraphWire:
@@ -105,6 +124,9 @@ class GraphWire:
             )
         except TokenUnavailable:
             raise
+        except _ChallengeUnreadableError as problem:
+            logs.failure("graph_challenge_unreadable", problem)
+            return Reply(delivery=Delivery.ANSWERED, status=_UNAUTHORIZED)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as problem:
             logs.failure("graph_not_reached", problem)
             return Reply(delivery=Delivery.NOT_SENT)
@@ -156,13 +178,14 @@ class GraphWire:
             authentication = AzureIdentityAuthenticationProvider(
                 self._identity, scopes=["https://graph.microsoft.com/.default"], allowed_hosts=[own.hostname or ""]
             )
+            reading: Any = _Authentication(authentication)
             self._transport = httpx.AsyncHTTPTransport(http2=True, trust_env=False)
             timeout = httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
             http = GraphClientFactory.create_with_custom_middleware(
                 [GraphTelemetryHandler()],
                 client=httpx.AsyncClient(transport=self._transport, timeout=timeout, follow_redirects=False),
             )
-            adapter = GraphRequestAdapter(authentication, http)
+            adapter = GraphRequestAdapter(reading, http)
             adapter.base_url = f"{self._endpoint}/v1.0"
             self._client = GraphServiceClient(request_adapter=adapter)
         return self._client

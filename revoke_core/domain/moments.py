@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -47,16 +47,17 @@ def retry_after(value: str | None, now: datetime) -> timedelta | None:
     except (ValueError, OverflowError):
         try:
             pause = parsedate_to_datetime(first) - now
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return max(timedelta(0), min(pause, _LONGEST_PAUSE))
 
 
 def http_date(value: str | None) -> datetime | None:
-    """The moment of a ``Date`` header (whole seconds), or ``None``."""
+    """The moment of a ``Date`` header (whole seconds), or ``None``; in time's last year nobody could add to it."""
     if not value:
         return None
     try:
-        return parsedate_to_datetime(value).astimezone(UTC)
-    except (TypeError, ValueError):
+        moment = parsedate_to_datetime(value).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return moment if moment.year < MAXYEAR else None

@@ -149,9 +149,9 @@ def asked_pause(answer: Answer) -> timedelta | None:
 
 
 def next_link(answer: Answer) -> str | None:
-    """Where the next page of a list is, if there is one."""
+    """Where the next page of a list is, if there is one; "", which leads nowhere, where that cannot be told."""
     link = answer.body.get("@odata.nextLink") if answer.is_success and answer.body else None
-    return link if isinstance(link, str) else None
+    return link if link is None or isinstance(link, str) else ""
 
 
 def graph_error(answer: Answer) -> tuple[str, str] | None:

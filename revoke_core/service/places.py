@@ -46,9 +46,9 @@ class Place:
         return json.dumps(told, separators=(",", ":"))
 
     def followed(self, link: str) -> Place | None:
-        """The place of the next page; ``None`` when the link leads in a circle or is too long to be kept."""
+        """The place of the next page; ``None`` when the link leads nowhere, in a circle, or is too long to be kept."""
         mark = hashlib.sha256(link.encode("utf-8", "replace")).hexdigest()[:16]
-        if mark == self.mark or len(json.dumps(link)) > _LONGEST_LINK:
+        if not link or mark == self.mark or len(json.dumps(link)) > _LONGEST_LINK:
             return None
         step = replace(self, link=link, page=self.page + 1, steps=self.steps + 1)
         return replace(step, mark=mark, steps=0, span=2 * self.span) if step.steps == self.span else step

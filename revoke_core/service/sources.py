@@ -166,8 +166,8 @@ def _judged(request: RevocationRequest, place: Place, answer: Answer) -> SourceP
 def _accepted(request: RevocationRequest, place: Place, answer: Answer) -> SourcePage:
     users = _users_of(answer)
     link = next_link(answer)
-    following = place.followed(link) if link else _after(request, place)
-    if users is None or (link and following is None):
+    following = _after(request, place) if link is None else place.followed(link)
+    if users is None or (link is not None and following is None):
         logs.event("listing_unusable", source=place.source, page=place.page)
         return _hindered(place, problems.GRAPH_UNAVAILABLE)
     return replace(_read(users, following), is_repeated=place.page < place.best)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from revoke_core.adapters.clock import SystemClock
-from revoke_core.adapters.graph_batch import composed, single_answer, taken_apart
+from revoke_core.adapters.graph_batch import composed, json_object, single_answer, taken_apart
 from revoke_core.adapters.graph_paths import revoke_path
 from revoke_core.adapters.graph_wire import GraphWire, Reply
 from revoke_core.adapters.identity import GraphIdentity, token_facts
@@ -62,6 +62,24 @@ def test_items_are_told_apart_by_id_and_what_is_missing_or_doubled_is_lost() -> 
 def test_an_unreadable_success_is_lost_for_every_item(content: bytes) -> None:
     """The calls may have been carried out: they are settled by reading."""
     assert {answer.delivery for answer in taken_apart(batch_reply(content), 2, NOW)} == {Delivery.LOST}
+
+
+@pytest.mark.parametrize("status", ["1e999", "-1e999", "NaN", '"200.5"', "null", "{}", "99", "600", "1" * 400])
+def test_an_item_without_a_status_is_lost(status: str) -> None:
+    """Infinity is a number in JSON's clothes, and no status."""
+    body = f'{{"responses":[{{"id":"0","status":{status}}},{{"id":"1","status":200}}]}}'
+    assert [answer.delivery for answer in taken_apart(batch_reply(body.encode()), 2, NOW)] == ["lost", "answered"]
+
+
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDE00", rb"x\uD83D\u0041"])
+def test_half_a_character_is_told_as_a_question_mark(half: bytes) -> None:
+    """Stored as it is, it would keep its user's row from being written for ever; a whole character stays."""
+    body = rb'{"id":"' + half + rb'","name":"\ud83d\ude00"}'
+    content = json_object(body)
+    assert content is not None
+    assert "?" in content["id"].encode().decode()
+    assert content["name"] == "\N{GRINNING FACE}"
+    assert json_object(b'{"id":"\xed\xa0\xbd"}') is None
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

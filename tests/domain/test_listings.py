@@ -47,10 +47,15 @@ def test_a_lost_page_is_asked_for_again() -> None:
 
 @pytest.mark.parametrize(
     ("body", "link"),
-    [({"@odata.nextLink": "x"}, "x"), ({"@odata.nextLink": 5}, None), ({}, None), (None, None)],
+    [
+        *((({"@odata.nextLink": link}), link) for link in ("x", "", None)),
+        *((({"@odata.nextLink": link}), "") for link in (5, 0, False, {}, {"x": 1}, [])),
+        ({}, None),
+        (None, None),
+    ],
 )
 def test_only_a_text_is_a_link(body: Any, link: str | None) -> None:
-    """And only of an answer that succeeded."""
+    """Whatever else stands there leads nowhere, but is no end of the list; and only of an answer that succeeded."""
     assert next_link(answered(200, body)) == link
     assert next_link(answered(500, body)) is None
 

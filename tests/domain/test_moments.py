@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from revoke_core.domain.moments import parsed, retry_after, written
+from revoke_core.domain.moments import http_date, parsed, retry_after, written
 
 NOW = datetime(2026, 9, 10, 14, 32, 27, 459123, tzinfo=UTC)
 
@@ -41,7 +41,18 @@ def test_every_form_of_retry_after_is_read(header: str, seconds: float) -> None:
     assert pause.total_seconds() == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("header", [None, "", "soon", "nan", "inf", "1e400", "Thu, 99 Sep 2026 14:32:57 GMT"])
+NO_TIMES = [
+    "Thu, 01 Jan 99999999999999999999 00:00:00 GMT",
+    "Thu, 10 Sep 2026 99999999999999:00:00 GMT",
+    "Fri, 31 Dec 9999 23:59:59 -0500",
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+    "Thu, 10 Sep 2026 14:32:57 +99999999999999",
+]
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "soon", "nan", "inf", "1e400", "Thu, 99 Sep 2026 14:32:57 GMT", *NO_TIMES]
+)
 def test_an_unreadable_retry_after_is_none_or_bounded(header: str | None) -> None:
     """Nonsense never becomes a crash or an endless wait."""
     pause = retry_after(header, NOW)
@@ -51,3 +62,10 @@ def test_an_unreadable_retry_after_is_none_or_bounded(header: str | None) -> Non
 def test_the_longest_pause_is_bounded() -> None:
     """A header of a year does not put the app to sleep for a year."""
     assert retry_after("31536000", NOW) == timedelta(days=7)
+
+
+@pytest.mark.parametrize("header", [None, "", "soon", "nan", "Thu, 99 Sep 2026 14:32:57 GMT", *NO_TIMES])
+def test_a_date_that_is_no_time_tells_nothing(header: str | None) -> None:
+    """Nor does one that nothing could be added to."""
+    assert http_date(header) is None
+    assert http_date("Thu, 10 Sep 2026 14:32:57 +0200") == datetime(2026, 9, 10, 12, 32, 57, tzinfo=UTC)

@@ -61,6 +61,16 @@ async def test_a_member_who_cannot_be_told_makes_the_list_unreadable(
         await protected(engine).keys()
 
 
+@pytest.mark.parametrize("link", [5, {"href": "x"}, "", False])
+async def test_a_page_that_leads_nowhere_makes_the_list_unreadable(
+    engine: Engine, directory: Directory, link: Any
+) -> None:
+    """It is not the last one; whoever stands on the next would be revoked."""
+    await answered(directory, {"value": [USER | {"id": PERSON}], "@odata.nextLink": link})
+    with pytest.raises(ProtectedListUnreadable):
+        await protected(engine).keys()
+
+
 async def test_the_list_is_read_again_by_a_host_whose_clock_was_set_back(
     still: tuple[Engine, JumpingClock], directory: Directory
 ) -> None:

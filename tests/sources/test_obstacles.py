@@ -24,6 +24,9 @@ OBSTACLES = [
     ({"raw": '{"value": 5}'}, "graphUnavailable", None),
     ({"raw": '{"value": [{"id": "x", "@odata.type": "#microsoft.graph.user"}]}'}, "graphUnavailable", None),
     ({"raw": '{"value": [5]}'}, "graphUnavailable", None),
+    ({"raw": '{"value": [], "@odata.nextLink": 5}'}, "graphUnavailable", None),
+    ({"raw": '{"value": [], "@odata.nextLink": {"href": "x"}}'}, "graphUnavailable", None),
+    ({"raw": '{"value": [], "@odata.nextLink": ""}'}, "graphUnavailable", None),
     ({"status": 400, "raw": "<html>"}, "graphUnavailable", None),
     ({"redirect": "https://evil.example/"}, "graphUnavailable", None),
 ]
