@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.results import Problem, RequestRecord, RequestStatus, final_word
-from revoke_core.service.waiting import TRANSIENT
+from revoke_core.service.waiting import warnings_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -97,11 +97,9 @@ class PuttingDown:
     @staticmethod
     def _put_down(record: RequestRecord, run: Run) -> RequestRecord:
         """The request's row while nobody works on it."""
-        transient = TRANSIENT.get(run.cause or "")
-        warnings = (*run.warnings, f"{transient.message} {transient.hint}") if transient else run.warnings
         status = RequestStatus.HELD if run.is_held else RequestStatus.RUNNING
         counts = run.counts if run.planned else record.counts
-        return replace(record, status=status, counts=counts, warnings=warnings)
+        return replace(record, status=status, counts=counts, warnings=warnings_of(run))
 
     async def _withdrawn(self, receipt: str | None) -> None:
         if receipt:

@@ -14,6 +14,7 @@ from revoke_core.domain.identifiers import is_request_id, user_key
 from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
 from revoke_core.log_ports import Page
 from revoke_core.service.planning import unplanned
+from revoke_core.service.waiting import warnings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,7 +161,7 @@ def _as_running(record: RequestRecord, run: Run) -> RequestRecord:
         more = max(0, record.counts.total - counts.total - max(0, folded))
         counts = replace(counts, total=counts.total + more, pending=counts.pending + more)
     status = RequestStatus.HELD if run.is_held else RequestStatus.RUNNING
-    return replace(record, status=status, counts=counts, warnings=record.warnings or run.warnings)
+    return replace(record, status=status, counts=counts, warnings=warnings_of(run))
 
 
 async def _nothing() -> None:

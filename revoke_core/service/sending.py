@@ -79,6 +79,8 @@ class Sending:
         if self._paused:
             await self._hand.note(**self._pauses.held_back(problems.PAUSED))
             return self._clock.now() + _PAUSED_LOOK
+        if changes := self._pauses.let_go(problems.PAUSED):
+            await self._hand.note(**changes)
         # Where nothing can be read, what a crash leaves in doubt may be sent twice: one call, and no more.
         self._window = self._window or self._budget.window(max(self._named, self._hand.run.counts.total))
         most = min(self._window.size, self._most_calls()) if self._planning.readable else 1

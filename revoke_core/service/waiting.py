@@ -31,6 +31,12 @@ TRANSIENT: Final = {
 }
 
 
+def warnings_of(run: Run) -> tuple[str, ...]:
+    """What an unfinished request warns of: what stays true, and what stands in its way now."""
+    now = TRANSIENT.get(run.cause or "")
+    return (*run.warnings, f"{now.message} {now.hint}") if now else run.warnings
+
+
 class Pauses:
     """The waits of one worker's go at one request; the cause is kept in the run, in case it never gets through."""
 
@@ -108,6 +114,14 @@ class Pauses:
             return {}
         self._told = (failures, problem.code)
         return {"cause": problem.code}
+
+    def let_go(self, problem: Problem) -> dict[str, Any]:
+        """The operator does not hold the request back any more; returns what changes in the run."""
+        failures, cause = self._told
+        if cause != problem.code:
+            return {}
+        self._told = (failures, next(reversed(self._causes.values()), None))
+        return {"cause": self._told[1]}
 
     def _standing(self) -> dict[str, Any]:
         """What stands in the way of calls of either kind, as the run says it."""

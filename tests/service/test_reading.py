@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import counted, new_record, stored_run, users
-from steps import NAMES
+from steps import NAMES, begun, person
 
 from local.simulator.directory import object_id
 from revoke_core.adapters.user_index import TableUserIndex
+from revoke_core.domain import problems
 from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.identifiers import UserRef, parse_user
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
-from revoke_core.domain.results import Counts, RequestStatus, UserRow, UserStatus
+from revoke_core.domain.results import Counts, Problem, RequestStatus, UserRow, UserStatus
 from revoke_core.domain.run import Run
+from revoke_core.service.planning import UNPROVEN_BY_CHOICE
 from revoke_core.service.reading import Reader
 
 if TYPE_CHECKING:
@@ -139,3 +141,20 @@ async def test_nobody_says_when_a_paused_request_is_done(engine: Engine, reader:
     await engine.log.save(run, rows)
     status = await reader.status(record.id)
     assert (status.next_at, status.finishes_at) == (looks_at, None)
+
+
+async def test_a_warning_is_there_as_long_as_what_it_warns_of(engine: Engine, reader: Reader) -> None:
+    """A worker that goes on keeps the request in hand for minutes, and its row is written when it lets go."""
+
+    def told(problem: Problem) -> tuple[str, ...]:
+        return (UNPROVEN_BY_CHOICE, f"{problem.message} {problem.hint}")
+
+    record, _ = await begun(engine, [person(1)], warnings=(UNPROVEN_BY_CHOICE,))
+    engine.limits = replace(engine.limits, paused=True)
+    await engine.resume(record.id, patience=1)
+    assert (await reader.status(record.id)).record.warnings == told(problems.PAUSED)
+    run = await stored_run(engine.log, record.id)
+    run = await engine.log.save(replace(run, cause=None), [])
+    assert (await reader.status(record.id)).record.warnings == (UNPROVEN_BY_CHOICE,)
+    await engine.log.save(replace(run, cause=problems.THROTTLED.code), [])
+    assert (await reader.status(record.id)).record.warnings == told(problems.THROTTLED)

@@ -141,6 +141,16 @@ async def test_a_refused_write_closes_the_gate_before_storage_hears_of_its_call(
     assert board.methods.count("PUT") == 2
 
 
+async def test_a_request_that_waits_for_a_gate_is_not_called_paused(still: tuple[Engine, JumpingClock]) -> None:
+    """The operator has turned the pause off: nobody has to be asked any more."""
+    engine, _ = still
+    record, _ = await begun(engine, [person(1)], cause=problems.PAUSED.code, failures=2)
+    await engine.gates.close_for("write", timedelta(minutes=1))
+    assert (await engine.resume(record.id, patience=1)).warnings == ()
+    run = await stored_run(engine.log, record.id)
+    assert (run.cause, run.failures) == (None, 2)
+
+
 async def test_a_call_for_want_of_a_token_takes_its_mark_back(
     still: tuple[Engine, JumpingClock], directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
