@@ -55,7 +55,7 @@ class Callers:
         """The caller for the log. Of a key a keyed fingerprint: the platform does not tell which key was used."""
         if caller.identity is not None:
             return caller.identity
-        secret = call.headers.get("x-functions-key") or call.query.get("code")
+        secret = call.function_key
         if not secret:
             return RequestedBy(kind="local")
         key = await self._ledger.signing_key()

@@ -18,6 +18,8 @@ from revoke_core.domain.results import Correlation
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+_KEY_HEADER: Final = "x-functions-key"
+_KEY_PARAMETER: Final = "code"
 _PROBLEM_TYPES: Final = "urn:entra-session-revoker:problem:"
 _LARGEST_PAGE: Final = 1000
 _PAGE: Final = 100
@@ -34,6 +36,17 @@ class HttpCall:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+
+    @property
+    def function_key(self) -> str | None:
+        """The key that the host let this call in with, if it asked for one."""
+        in_query = (value for name, value in self.query.items() if is_key_parameter(name))
+        return self.headers.get(_KEY_HEADER) or next(in_query, None)
+
+
+def is_key_parameter(name: str) -> bool:
+    """Whether a query parameter holds a function key; the host takes ``code`` in any case."""
+    return name.lower() == _KEY_PARAMETER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from revoke_core.domain.signing import signature
+from revoke_core.entrypoints.http_words import is_key_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,7 @@ class Links:
 
     def next_page(self, path: str, query: Mapping[str, str], token: str) -> str:
         """The next page of a list under the same question; a key in the query is not repeated."""
-        asked = {name: value for name, value in query.items() if name not in ("code", "continuationToken")}
+        asked = {name: value for name, value in query.items() if not is_key_parameter(name)}
         return f"{self._base}/{path}?{urlencode(asked | {'continuationToken': token})}"
 
     async def operation(self, request_id: str) -> str:

@@ -1,3 +1,4 @@
+import json
 import uuid
 from collections.abc import AsyncIterator
 
@@ -20,6 +21,30 @@ NOWHERE = {
 
 def call(headers: dict[str, str]) -> HttpCall:
     return HttpCall(headers={name.lower(): value for name, value in headers.items()}, body=b"{")
+
+
+@pytest.mark.parametrize("name", ["code", "Code", "CODE"])
+async def test_a_key_in_the_query_is_known_however_its_name_is_written(
+    azurite: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The host takes any case: the caller is the one its header would tell, and no answer or log repeats the key."""
+    caplog.set_level("DEBUG")
+    app = build(read_settings({"AzureWebJobsStorage": azurite}))
+    secret, headers = uuid.uuid4().hex, {"prefer": "respond-async", "idempotency-key": "once"}
+    body = b'{"user": "adele@contoso.com"}'
+    by_header = HttpCall(headers=headers | {"x-functions-key": secret}, body=body)
+    by_query = HttpCall(headers=headers, query={name: secret}, body=body)
+    by_another = HttpCall(headers=headers, query={name: uuid.uuid4().hex}, body=body)
+    answers = [await app.http.submit(call) for call in (by_header, by_query, by_another)]
+    one, same, other = [json.loads(answer.body) for answer in answers]
+    assert one["requestedBy"]["kind"] == "key"
+    assert (same["id"], same["requestedBy"]) == (one["id"], one["requestedBy"])
+    assert (other["id"] != one["id"], other["requestedBy"]["id"] != one["requestedBy"]["id"]) == (True, True)
+    page = await app.http.requests(HttpCall(query={name: secret, "pageSize": "1"}))
+    assert "?pageSize=1&continuationToken=" in json.loads(page.body)["nextLink"]
+    assert secret not in caplog.text
+    assert not [answer for answer in (*answers, page) if secret.encode() in answer.body]
+    await app.close()
 
 
 @pytest.fixture
