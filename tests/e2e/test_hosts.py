@@ -147,3 +147,24 @@ async def test_one_user_never_waits_behind_ten_thousand(session: ClientSession) 
         assert await app.tenant.violations() == 0
         assert [entry["status"] for entry in await app.tenant.get("revocations") if entry["status"] != 200] == []
         assert (await app.api.say(large, "cancel")).status == 202
+
+
+async def test_one_user_never_waits_behind_many_large_requests(session: ClientSession) -> None:
+    """Each of them is in hand while it waits for the write rate; what is left to the queue still starts at once."""
+    settings = {"GRAPH_WRITES_PER_150S": "300"}
+    async with kit(users=0, tenant_options=("--config", UNLIMITED), environment=settings) as parts:
+        app = app_of(session, parts)
+        urgent = await app.tenant.people(3, "urgent")
+        lists = [await app.tenant.people(100, f"list{number}x") for number in range(8)]
+        large = [(await app.api.submit({"users": members})).json["id"] for members in lists]
+        await until(app.tenant.served, lambda served: len(served) >= 270)
+        for user in urgent:
+            sent_at = datetime.now(UTC)
+            reply = await app.api.submit({"user": user}, Prefer="respond-async")
+            assert reply.status == 202
+            (entry,) = await until(lambda user=user: app.tenant.served(user), bool, 5)
+            assert (datetime.fromisoformat(entry["at"]) - sent_at).total_seconds() < 2
+        states = [(await app.api.get(f"revocations/{request_id}")).json["status"] for request_id in large]
+        assert states.count("running") >= 5
+        # None of them is waited for.
+        await next(child for child in parts.children if child.name == "host").stop(signal.SIGKILL)
