@@ -149,7 +149,7 @@ class GatedGraph:
 
 
 def _asks_to_wait(answer: Answer) -> bool:
-    return answer.status == _THROTTLED or answer.status in _SERVER_ERRORS
+    return answer.status == _THROTTLED or answer.status in _SERVER_ERRORS or asked_pause(answer) is not None
 
 
 def _is_unopened(answers: Sequence[Answer]) -> bool:

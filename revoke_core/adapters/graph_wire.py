@@ -125,7 +125,7 @@ class GraphWire:
         except TokenUnavailable:
             raise
         except _ChallengeUnreadableError as problem:
-            logs.failure("graph_challenge_unreadable", problem)
+            logs.failure("graph_token_unavailable", problem)
             return Reply(delivery=Delivery.ANSWERED, status=_UNAUTHORIZED)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as problem:
             logs.failure("graph_not_reached", problem)

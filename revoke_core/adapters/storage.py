@@ -136,7 +136,7 @@ class Storage:
         made = (
             ManagedIdentityCredential(**named, use_env_settings=False)
             if self._settings.managed_identity
-            else DefaultAzureCredential(managed_identity_client_id=self._settings.client_id)
+            else DefaultAzureCredential(managed_identity_client_id=self._settings.client_id, use_env_settings=False)
         )
         self._credentials.append(made)
         return made

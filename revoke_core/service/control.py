@@ -40,7 +40,7 @@ class Controls:
             run = await self._log.run(record.id)
             if run and run.confirmed_at and not record.status.is_final:
                 # Who would be revoked is another number by now; the one that was named is still right.
-                if users not in (run.counts.total, run.confirmed_users):
+                if run.confirmed_users is not None and users not in (run.counts.total, run.confirmed_users):
                     raise Conflict(f"The request comes down to {run.counts.total} users, not {users}.")
                 return
             if run is None or record.status.is_final or not self._is_held(run):
@@ -94,7 +94,7 @@ class Controls:
         run, before = await asyncio.gather(self._log.run(record.id), self._log.inputs(record.id))
         # A request that was cancelled before all its users were found was never held.
         unreleased = before and before.must_be_confirmed(record.counts.total, max_unconfirmed=self._max_unconfirmed)
-        if run and not run.confirmed_at and (run.held_at or unreleased):
+        if run and not run.confirmed_at and (run.held_at or (unreleased and not run.unheld)):
             raise Conflict("Nobody confirmed the users of this request. Send it anew if they are meant after all.")
         request = RevocationRequest(
             retry_of=record.id,

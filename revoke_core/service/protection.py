@@ -101,7 +101,8 @@ def names_of(row: UserRow) -> set[str]:
 
 
 def _is_looked_up(row: UserRow) -> bool:
-    return row.user_id is not None and row.user_principal_name is not None
+    """Whether Graph has told who the user is, of whom it may have told no UPN."""
+    return row.user_id is not None and (row.user_principal_name or row.valid_from_before) is not None
 
 
 def _ids(entries: list[Any]) -> set[str]:

@@ -38,21 +38,25 @@ class Retention:
         def in_time() -> bool:
             return self._clock.now() - began < _AT_MOST
 
-        removed = 0
-        while in_time() and (oldest := await self._oldest(began - self._keep)):
+        removed, unreadable = 0, set[str]()
+        while in_time() and (oldest := await self._oldest(began - self._keep, but=unreadable)):
             for record in oldest:
-                if in_time() and await self._archive.remove(record, in_time=in_time):
-                    removed += 1
+                try:
+                    removed += in_time() and await self._archive.remove(record, in_time=in_time)
+                except (KeyError, TypeError, ValueError) as problem:
+                    # A row is damaged, or of a later version of the app: no reason to keep all that are younger.
+                    logs.failure("request_unreadable", problem, requestId=record.id)
+                    unreadable.add(record.id)
         await self._archive.forget_claims(began - max(self._keep, _LEAST_FOR_CLAIMS))
         logs.event("old_requests_removed", removed=removed)
         return removed
 
-    async def _oldest(self, before: datetime) -> list[RequestRecord]:
+    async def _oldest(self, before: datetime, *, but: set[str]) -> list[RequestRecord]:
         """The oldest finished requests, in their order: none waits for ever behind those that come of age each day."""
         found: deque[RequestRecord] = deque(maxlen=_AT_ONCE)
         token, more = None, True
         while more:
             page = await self._archive.accepted_before(before, token=token)
-            found.extend(record for record in page.items if record.status.is_final)
+            found.extend(record for record in page.items if record.status.is_final and record.id not in but)
             token, more = page.token, page.token is not None
         return list(reversed(found))

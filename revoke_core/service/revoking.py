@@ -89,7 +89,8 @@ class Revoker:
             return Sent(is_clean=False)
         if protected:
             pairs = [(row, row.ended(UserStatus.SKIPPED, problems.PROTECTED)) for row in protected]
-            await hand.note(pairs)
+            # Nobody else may be left whose call would show that nothing stands in the way any more.
+            await hand.note(pairs, **(pauses.cleared("write") if len(pairs) == len(rows) else {}))
             for _, row in pairs:
                 backlog.landed(row, proving=hand.run.proving)
             await self._budget.give_back(len(pairs))

@@ -156,6 +156,20 @@ async def test_a_very_long_pause_is_probed_with_one_user(
     assert [answer.status for answer in await engine.gated.read_users(named)] == [200] * 5
 
 
+@pytest.mark.parametrize("status", [302, 409, 423])
+async def test_a_probe_that_is_told_to_wait_is_no_sign_of_health(
+    patient: tuple[Engine, JumpingClock], directory: Directory, status: int
+) -> None:
+    """Whatever it is told with it: the gate stays closed for as long as Graph asks."""
+    engine, clock = patient
+    clock.jump(10.1)
+    await directory.fault("^/users", status=status, headers={"Retry-After": "7200"})
+    await engine.gated.read_users([user for user in map(parse_user, NAMES) if user])
+    closed = await engine.gates.closed_until("read")
+    assert closed
+    assert closed > clock.now() + timedelta(hours=1)
+
+
 @pytest.mark.parametrize("reader", ["filter", "list"])
 async def test_any_read_may_be_the_probe(patient: tuple[Engine, JumpingClock], reader: str) -> None:
     """Whoever comes first once ten minutes have passed."""

@@ -173,6 +173,27 @@ async def test_a_request_whose_users_are_all_protected_by_now_ends(engine: Engin
     assert (await directory.served(), (await stored_run(engine.log, record.id)).flights) == ([], ())
 
 
+async def test_whom_graph_told_without_a_upn_keeps_nobody_waiting(engine: Engine, directory: Directory) -> None:
+    """There is no more to be learnt of that user, and the others of the call are none the worse."""
+    without = replace(person(1), user_principal_name=None, valid_from_before=datetime.now(UTC) - timedelta(days=1))
+    record, _ = await begun(engine, [without, person(2)])
+    engine.protect("boss@contoso.com")
+    assert (await engine.resume(record.id)).counts.verified == 2
+    assert len(await directory.served()) == 2
+
+
+async def test_when_nobody_is_left_to_send_nothing_stands_in_the_way(engine: Engine, directory: Directory) -> None:
+    """The list could not be read for a moment; then it says that the last one is protected, and no call follows."""
+    waits = person(1, status=UserStatus.REVOKED, sent_at=datetime.now(UTC) + timedelta(seconds=30), attempts=1)
+    record, _ = await begun(engine, [waits, person(2)])
+    await directory.group("Protected", [object_id(NAMES[1])], id=GROUP)
+    await directory.fault("^/groups", status=503)
+    engine.protect(group=GROUP)
+    await engine.resume(record.id, seconds=20, patience=15)
+    run = await stored_run(engine.log, record.id)
+    assert (run.counts.skipped, run.cause) == (1, None)
+
+
 async def test_planned_users_wait_for_the_protected_list(engine: Engine, directory: Directory) -> None:
     """Whoever was planned while it could be read is sent once it can be read again."""
     record, _ = await begun(engine, [person(1), person(2)])

@@ -71,7 +71,7 @@ async def test_a_users_history_knows_what_a_running_request_has_done(engine: Eng
 
 async def test_nobody_is_shown_in_anothers_place(engine: Engine, reader: Reader, directory: Directory) -> None:
     """A worker died after it had entered a page's users by name; one of them has left the group since."""
-    gone, stays = await directory.people(2, "leaving")
+    gone, stays = await directory.people(2, "departing")
     group = await directory.group("Leaving", [gone, stays])
     record = new_record(datetime.now(UTC), dry_run=True)
     await engine.log.create(record, RevocationRequest(groups=(group,), dry_run=True))

@@ -174,6 +174,21 @@ async def test_what_has_no_time_today_has_it_another_day(archived: Archived) -> 
         assert set(await archived.traces(record.id)) <= {"RevocationState"}
 
 
+async def test_a_request_that_cannot_be_read_keeps_no_other(archived: Archived) -> None:
+    """A row that is damaged, or of a later version: it is left, and those behind it are removed."""
+    oldest, _ = await archived.request()
+    younger, _ = await archived.request(at=timedelta(seconds=5))
+    table = archived.storage.table("RevocationUsers")
+    row = await table.get_entity(oldest.id, "0000001")
+    await table.update_entity({**row, "Status": "ofALaterVersion"})
+    await archived.retention().remove_old()
+    assert set(await archived.traces(younger.id)) <= {"RevocationState"}
+    assert await archived.log.get(oldest.id)
+    await table.update_entity(row)
+    await archived.retention().remove_old()
+    assert await archived.log.get(oldest.id) is None
+
+
 async def test_keys_are_kept_for_the_time_that_is_promised(archived: Archived) -> None:
     """Two days at least, however short the status log is kept."""
     archived.clock.moment = NOON - timedelta(days=1)
