@@ -19,6 +19,8 @@ from revoke_core.service.submitting import Submission, Submitter
 if TYPE_CHECKING:
     from engine import Engine
 
+    from revoke_core.service.sources import SourcePage
+
 NAMES = [f"team{number:02d}@contoso.com" for number in range(1, 21)]
 
 
@@ -83,3 +85,14 @@ def controls(engine: Engine) -> Controls:
         clock=engine.clock,
         max_unconfirmed=engine.limits.max_unconfirmed,
     )
+
+
+def cancelled_while_planned(engine: Engine, record: RequestRecord) -> None:
+    """Somebody cancels whenever a page is read."""
+    page = engine.sources.page
+
+    async def cancelled(*which: Any, most: int) -> SourcePage:
+        await controls(engine).cancel(record)
+        return await page(*which, most=most)
+
+    engine.sources.page = cancelled  # type: ignore[method-assign] -- the real one, and somebody who cancels meanwhile

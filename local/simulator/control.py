@@ -9,11 +9,13 @@ from local.simulator.settings import SettingsError
 from local.simulator.tenant import Tenant
 
 
-def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers around one tenant
-    tenant: Tenant,
-) -> list[web.RouteDef]:
+def control_routes(tenant: Tenant) -> list[web.RouteDef]:
     """The routes, each documented in ``docs/simulator.md``."""
+    groups = (_user_routes, _group_routes, _book_routes, _state_routes, _trouble_routes)
+    return [route for made in groups for route in made(tenant)]
 
+
+def _user_routes(tenant: Tenant) -> list[web.RouteDef]:
     async def users(_: web.Request) -> web.Response:
         now = tenant.clock.now()
         shown = [user.shown(now, 0) | {"isAdmin": user.is_admin} for user in tenant.directory.users.values()]
@@ -46,6 +48,15 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
             raise web.HTTPNotFound
         return web.Response(status=204)
 
+    return [
+        web.get("/_sim/users", users),
+        web.post("/_sim/users", add_users),
+        web.patch("/_sim/users/{id}", change_user),
+        web.delete("/_sim/users/{id}", remove_user),
+    ]
+
+
+def _group_routes(tenant: Tenant) -> list[web.RouteDef]:
     async def groups(_: web.Request) -> web.Response:
         return web.json_response([_group(group) for group in tenant.directory.groups.values()])
 
@@ -61,6 +72,14 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
             raise web.HTTPNotFound
         return web.Response(status=204)
 
+    return [
+        web.get("/_sim/groups", groups),
+        web.post("/_sim/groups", add_group),
+        web.delete("/_sim/groups/{id}", remove_group),
+    ]
+
+
+def _book_routes(tenant: Tenant) -> list[web.RouteDef]:
     async def revocations(_: web.Request) -> web.Response:
         return web.json_response([served.as_json() for served in tenant.operations.served])
 
@@ -74,6 +93,13 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
         }
         return web.json_response(content)
 
+    return [
+        web.get("/_sim/revocations", revocations),
+        web.get("/_sim/calls", calls),
+    ]
+
+
+def _state_routes(tenant: Tenant) -> list[web.RouteDef]:
     async def config(request: web.Request) -> web.Response:
         if request.method == "POST":
             try:
@@ -82,6 +108,24 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
                 raise _bad(str(problem)) from None
         return web.json_response(tenant.settings.as_json())
 
+    async def forget(_: web.Request) -> web.Response:
+        tenant.identity.forget()
+        return web.Response(status=204)
+
+    async def reset(request: web.Request) -> web.Response:
+        content = await _object(request) if request.can_read_body else {}
+        tenant.reset(with_log=bool(content.get("log")))
+        return web.Response(status=204)
+
+    return [
+        web.get("/_sim/config", config),
+        web.post("/_sim/config", config),
+        web.post("/_sim/tokens/forget", forget),
+        web.post("/_sim/reset", reset),
+    ]
+
+
+def _trouble_routes(tenant: Tenant) -> list[web.RouteDef]:
     async def faults(request: web.Request) -> web.Response:
         if request.method == "DELETE":
             tenant.faults.listed.clear()
@@ -100,33 +144,11 @@ def control_routes(  # noqa: C901, PLR0915 -- a flat list of small handlers arou
         tenant.gateway.throttled[kind] = tenant.clock.real_seconds() + seconds
         return web.json_response({"kind": kind, "seconds": seconds})
 
-    async def forget(_: web.Request) -> web.Response:
-        tenant.identity.forget()
-        return web.Response(status=204)
-
-    async def reset(request: web.Request) -> web.Response:
-        content = await _object(request) if request.can_read_body else {}
-        tenant.reset(with_log=bool(content.get("log")))
-        return web.Response(status=204)
-
     return [
-        web.get("/_sim/users", users),
-        web.post("/_sim/users", add_users),
-        web.patch("/_sim/users/{id}", change_user),
-        web.delete("/_sim/users/{id}", remove_user),
-        web.get("/_sim/groups", groups),
-        web.post("/_sim/groups", add_group),
-        web.delete("/_sim/groups/{id}", remove_group),
-        web.get("/_sim/revocations", revocations),
-        web.get("/_sim/calls", calls),
-        web.get("/_sim/config", config),
-        web.post("/_sim/config", config),
         web.get("/_sim/faults", faults),
         web.post("/_sim/faults", faults),
         web.delete("/_sim/faults", faults),
         web.post("/_sim/throttle", throttle),
-        web.post("/_sim/tokens/forget", forget),
-        web.post("/_sim/reset", reset),
     ]
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from revoke_core.domain.identifiers import user_key
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
@@ -84,6 +86,11 @@ class UserRow:
     doubt: Doubt | None = None
     blind_repeats: int = 0
     problem: Problem | None = None
+
+    @property
+    def keys(self) -> set[str]:
+        """All that the user is known by: as it was named, its object id, its UPN."""
+        return {user_key(name) for name in (self.given, self.user_id, self.user_principal_name) if name}
 
     def ended(self, status: UserStatus, problem: Problem | None = None) -> UserRow:
         """The row with its last word."""

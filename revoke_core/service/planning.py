@@ -14,7 +14,7 @@ from revoke_core.domain.moments import parsed_or_none
 from revoke_core.domain.permissions import READ_USERS, REVOKE
 from revoke_core.domain.results import Problem, UserRow, UserStatus
 from revoke_core.domain.verdicts import Answer, Effect, of_read
-from revoke_core.service.protection import ProtectedListUnreadable, names_of
+from revoke_core.service.protection import ProtectedListUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -240,10 +240,9 @@ def _is_invited(found: dict[str, Any]) -> bool:
 def _set_aside(row: UserRow, *, excluded: frozenset[str], protected: frozenset[str], invited: bool) -> UserRow:
     if row.status is not UserStatus.PENDING:
         return row
-    names = names_of(row)
     reasons = (
-        (bool(names & excluded), problems.EXCLUDED),
-        (bool(names & protected), problems.PROTECTED),
+        (bool(row.keys & excluded), problems.EXCLUDED),
+        (bool(row.keys & protected), problems.PROTECTED),
         (invited, problems.EXTERNAL_USER),
     )
     return next((row.ended(UserStatus.SKIPPED, problem) for applies, problem in reasons if applies), row)

@@ -59,7 +59,7 @@ class ProtectedUsers:
         if self.is_empty:
             return []
         keys = await self.keys_without_lookup(target(row) for row in rows if not _is_looked_up(row))
-        return [row for row in rows if names_of(row) & keys]
+        return [row for row in rows if row.keys & keys]
 
     async def keys_without_lookup(self, targets: Iterable[UserRef]) -> frozenset[str]:
         """The keys where users cannot be looked up, so that an id and a UPN cannot be told to be the same person.
@@ -93,11 +93,6 @@ class ProtectedUsers:
         except TokenUnavailable as problem:
             raise ProtectedListUnreadable("There is no token to read the protected group with.") from problem
         return frozenset(members)
-
-
-def names_of(row: UserRow) -> set[str]:
-    """All that a user is known by, as keys."""
-    return {row.given.strip().lower(), row.user_id or "", (row.user_principal_name or "").lower()} - {""}
 
 
 def _is_looked_up(row: UserRow) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain import problems
 from revoke_core.domain.errors import NO_SUCH_REQUEST, NotFound
-from revoke_core.domain.identifiers import is_request_id, user_key
+from revoke_core.domain.identifiers import is_request_id
 from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus, UserRow, UserStatus
 from revoke_core.log_ports import Page
 from revoke_core.service.planning import unplanned
@@ -143,14 +143,9 @@ class Reader:
         A worker died after it had entered a user by name, and the next one did not find that user any more.
         """
         record, row = await asyncio.gather(self._log.get(request_id), self._log.row(request_id, position))
-        if record is None or row is None or user.key not in _names(row):
+        if record is None or row is None or user.key not in row.keys:
             return None
         return Status(record=await self._as_it_stands(record), users=[row])
-
-
-def _names(row: UserRow) -> set[str]:
-    """What a user is entered under."""
-    return {user_key(name) for name in (row.given, row.user_id, row.user_principal_name) if name}
 
 
 def _as_running(record: RequestRecord, run: Run) -> RequestRecord:

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("curl") and shutil.which("openssl")), reason="the script is made for machines with curl"
-)
+HAS_TOOLS = shutil.which("curl") and shutil.which("openssl")
+pytestmark = pytest.mark.skipif(not HAS_TOOLS, reason="the script is made for machines with curl and openssl")
 PACKAGE = bytes(range(256)) * 64
 AZ = """#!/bin/sh
 echo "$@" >> "$0.calls"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure.data.tables.aio import TableServiceClient
 from engine import counted, new_record, same_counts, stored_run, users
-from steps import NAMES, ago, begun, controls, person
+from steps import NAMES, ago, begun, cancelled_while_planned, controls, person
 
 from revoke_core.domain import problems
 from revoke_core.domain.named_users import NamedUsers
@@ -18,8 +18,6 @@ from revoke_core.domain.run import Flight, Run
 if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
-
-    from revoke_core.service.sources import SourcePage
 
 
 async def test_whom_a_cancelled_request_has_in_doubt_is_settled_by_reading(
@@ -137,13 +135,7 @@ async def test_a_dry_run_that_is_cancelled_before_everybody_was_found_is_not_pla
     groups = [await directory.group(name, await directory.people(101, name)) for name in ("first", "second")]
     record = new_record(datetime.now(UTC), counts=Counts(), dry_run=True)
     await engine.log.create(record, RevocationRequest(groups=tuple(groups), dry_run=True))
-    page = engine.sources.page
-
-    async def cancelled(*which: Any, most: int) -> SourcePage:
-        await controls(engine).cancel(record)
-        return await page(*which, most=most)
-
-    engine.sources.page = cancelled  # type: ignore[method-assign] -- the real one, and somebody who cancels meanwhile
+    cancelled_while_planned(engine, record)
     final = await engine.resume(record.id)
     assert (final.status, final.counts) == (RequestStatus.CANCELLED, Counts(total=101, planned=101))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from engine import new_record
-from steps import NAMES, controls
+from steps import NAMES, cancelled_while_planned, controls
 
 from revoke_core.domain.errors import Conflict
 from revoke_core.domain.identifiers import UserRef
@@ -18,8 +18,6 @@ from revoke_core.domain.results import Counts, RequestStatus
 if TYPE_CHECKING:
     from engine import Engine
     from listing import Directory
-
-    from revoke_core.service.sources import SourcePage
 
 
 async def test_who_was_found_before_a_cancellation_is_not_reached_by_a_retry(
@@ -31,13 +29,7 @@ async def test_who_was_found_before_a_cancellation_is_not_reached_by_a_retry(
     excluded = UserRef(given=NAMES[0], text=NAMES[0], is_id=False)
     record = new_record(datetime.now(UTC), counts=Counts())
     await engine.log.create(record, RevocationRequest(groups=(first, second), exclude=(excluded,)))
-    page = engine.sources.page
-
-    async def cancelled(*which: Any, most: int) -> SourcePage:
-        await controls(engine).cancel(record)
-        return await page(*which, most=most)
-
-    engine.sources.page = cancelled  # type: ignore[method-assign] -- the real one, and somebody who cancels meanwhile
+    cancelled_while_planned(engine, record)
     final = await engine.resume(record.id)
     assert (final.status, final.counts.failed, final.counts.total) == (RequestStatus.CANCELLED, 101, 101)
     with pytest.raises(Conflict, match="Nobody confirmed"):
