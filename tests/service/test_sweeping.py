@@ -23,6 +23,8 @@ from revoke_core.domain.schedules import HELD_LIFETIME, LEASE
 from revoke_core.service.sweeping import Sweeper
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from engine import Engine
     from steps import JumpingClock
 
@@ -37,6 +39,18 @@ async def stranded(engine: Engine) -> str:
     return record.id
 
 
+def counted_messages() -> tuple[list[str], Callable[..., Awaitable[str]]]:
+    """Whom a message was sent about, at once, and what takes the queue's place to tell."""
+    sent: list[str] = []
+
+    async def noted(request_id: str, *, delay: timedelta = timedelta(0)) -> str:
+        assert not delay
+        sent.append(request_id)
+        return ""
+
+    return sent, noted
+
+
 async def test_a_request_that_cannot_be_read_keeps_no_other_from_being_driven(
     still: tuple[Engine, JumpingClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,13 +61,7 @@ async def test_a_request_that_cannot_be_read_keeps_no_other_from_being_driven(
     # Marks are read in the order of their keys.
     damaged = {"PartitionKey": request_partition(min(requests)), "RowKey": min(requests), "Status": "unheardOf"}
     await engine.storage.table(REQUESTS_TABLE).update_entity(damaged)
-    sent: list[str] = []
-
-    async def noted(request_id: str, *, delay: timedelta = timedelta(0)) -> str:
-        assert not delay
-        sent.append(request_id)
-        return ""
-
+    sent, noted = counted_messages()
     monkeypatch.setattr(engine.queue, "put", noted)
     await Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=engine.clock).sweep()
     assert set(requests) - set(sent) == {min(requests)}
@@ -70,16 +78,12 @@ async def test_a_request_in_hand_costs_the_timer_one_read(
     await engine.log.save(
         Run(request_id=request_id, owner="first", epoch=1, lease_until=clock.now() + LEASE, counts=Counts()), []
     )
-    get, read, sent = engine.log.get, list[str](), list[str]()
+    get, read = engine.log.get, list[str]()
+    sent, put = counted_messages()
 
     async def noted(one: str) -> RequestRecord | None:
         read.append(one)
         return await get(one)
-
-    async def put(one: str, *, delay: timedelta = timedelta(0)) -> str:
-        assert not delay
-        sent.append(one)
-        return ""
 
     monkeypatch.setattr(engine.log, "get", noted)
     monkeypatch.setattr(engine.queue, "put", put)
@@ -104,13 +108,7 @@ async def test_whatever_was_accepted_is_found_without_its_message(
             raise Unavailable("The queue was stopped by the test.")
         return "gone|gone"
 
-    sent: list[str] = []
-
-    async def noted(request_id: str, *, delay: timedelta = timedelta(0)) -> str:
-        assert not delay
-        sent.append(request_id)
-        return ""
-
+    sent, noted = counted_messages()
     monkeypatch.setattr(engine.queue, "put", lost)
     engine.log.saves_left = 0
     record = await submitter(engine).submit(submission(), within=within)
@@ -135,13 +133,7 @@ async def test_what_was_said_counts_although_its_message_was_not_sent(
     async def lost(request_id: str, *, delay: timedelta = timedelta(0)) -> str:  # noqa: ARG001 -- as the port
         raise Unavailable("The queue was stopped by the test.")
 
-    sent: list[str] = []
-
-    async def noted(request_id: str, *, delay: timedelta = timedelta(0)) -> str:
-        assert not delay
-        sent.append(request_id)
-        return ""
-
+    sent, noted = counted_messages()
     sweeper = Sweeper(log=engine.log, ledger=engine.ledger, queue=engine.queue, clock=clock)
     monkeypatch.setattr(engine.queue, "put", noted)
     await sweeper.sweep()
