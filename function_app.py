@@ -1,14 +1,19 @@
-"""The triggers, and nothing else: each turns what the Functions host hands over into a call of ``revoke_core``.
+"""The triggers, and nothing else: each turns the Functions host's types into a call of ``revoke_core``.
 
 HTTP callers: Logic Apps, Power Automate, admins with curl. Queue callers: any system that can put a message.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import azure.functions as func
 
 from revoke_core.bootstrap import app as core
-from revoke_core.entrypoints.http_words import HttpAnswer, HttpCall
+from revoke_core.entrypoints.http.call import HttpCall
+
+if TYPE_CHECKING:
+    from revoke_core.entrypoints.http.response import HttpResponse
 
 # Wrong settings stop the app here, at its start, with a message that names each of them.
 core()
@@ -22,45 +27,45 @@ STORAGE = "AzureWebJobsStorage"
 @app.route("revocations", methods=["POST"])
 async def submit(req: func.HttpRequest) -> func.HttpResponse:
     """Submit a request."""
-    return _response(await core().http.submit(_call(req)))
+    return _response(await core().submit.submit(_call(req)))
 
 
-# A key is nobody in particular: without Entra authentication the route does not exist.
+# A function key names no person: without Entra authentication the route does not exist.
 if ENTRA:
 
     @app.route("me/revocations", methods=["POST"])
     async def submit_own(req: func.HttpRequest) -> func.HttpResponse:
         """Submit a request for the caller's own sessions."""
-        return _response(await core().http.submit_own(_call(req)))
+        return _response(await core().submit.submit_own(_call(req)))
 
 
 @app.route("revocations", methods=["GET"])
 async def read_requests(req: func.HttpRequest) -> func.HttpResponse:
     """List requests, or the requests that touched one user."""
-    return _response(await core().http.requests(_call(req)))
+    return _response(await core().read.requests(_call(req)))
 
 
 @app.route("revocations/{id}", methods=["GET"])
 async def read_request(req: func.HttpRequest) -> func.HttpResponse:
     """Read one request."""
-    return _response(await core().http.request(_call(req), req.route_params["id"]))
+    return _response(await core().read.request(_call(req), req.route_params["id"]))
 
 
 @app.route("revocations/{id}/users", methods=["GET"])
 async def read_users(req: func.HttpRequest) -> func.HttpResponse:
     """Read one request's users."""
-    return _response(await core().http.users(_call(req), req.route_params["id"]))
+    return _response(await core().read.users(_call(req), req.route_params["id"]))
 
 
 @app.route("revocations/{id}/confirm", methods=["POST"])
 async def confirm(req: func.HttpRequest) -> func.HttpResponse:
-    """Release a held request."""
+    """Confirm a held request."""
     return _response(await core().control.confirm(_call(req), req.route_params["id"]))
 
 
 @app.route("revocations/{id}/cancel", methods=["POST"])
 async def cancel(req: func.HttpRequest) -> func.HttpResponse:
-    """Stop a request."""
+    """Cancel a request."""
     return _response(await core().control.cancel(_call(req), req.route_params["id"]))
 
 
@@ -70,53 +75,53 @@ async def retry(req: func.HttpRequest) -> func.HttpResponse:
     return _response(await core().control.retry(_call(req), req.route_params["id"]))
 
 
-# Anonymous: the signature in the link is the key, for Power Automate sends none when it polls.
+# Anonymous: Power Automate sends no key when it polls, so the link carries a signature.
 @app.route("operations/{id}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def read_operation(req: func.HttpRequest) -> func.HttpResponse:
     """Read one request through its signed link."""
-    return _response(await core().http.operation(_call(req), req.route_params["id"]))
+    return _response(await core().read.operation(_call(req), req.route_params["id"]))
 
 
-# Anonymous: load balancers and availability tests hold no key, and it tells nothing.
+# Anonymous: load balancers and availability tests hold no key, and the response holds nothing secret.
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 -- the host passes the call by this name
-    """Say that the process answers."""
+    """Liveness of the process."""
     return func.HttpResponse('{"status":"ok"}', mimetype="application/json")
 
 
 @app.route("readiness", methods=["GET"])
 async def readiness(req: func.HttpRequest) -> func.HttpResponse:
-    """Say whether the app could revoke now."""
-    return _response(await core().http.readiness(_call(req)))
+    """Whether the app could revoke now."""
+    return _response(await core().read.readiness(_call(req)))
 
 
 @app.queue_trigger("msg", queue_name="revocation-requests", connection=STORAGE)
 async def on_request_message(msg: func.QueueMessage) -> None:
-    """Carry out a message of another system."""
+    """Carry out a request message of another system."""
     await core().queue.message(_text(msg), msg.id or "")
 
 
 @app.queue_trigger("msg", queue_name="revocation-work", connection=STORAGE)
 async def on_work_message(msg: func.QueueMessage) -> None:
-    """Go on with a request."""
+    """Work on a request."""
     await core().queue.work(_text(msg))
 
 
 @app.queue_trigger("msg", queue_name="revocation-requests-poison", connection=STORAGE)
 async def on_request_poison(msg: func.QueueMessage) -> None:
-    """Make a poisoned message visible in the status log."""
+    """Enter a poisoned request message in the status log."""
     await core().queue.poison(_text(msg), msg.id or "")
 
 
 @app.queue_trigger("msg", queue_name="revocation-work-poison", connection=STORAGE)
 async def on_work_poison(msg: func.QueueMessage) -> None:
-    """Give a poisoned work message another chance."""
+    """Enqueue a poisoned work message again."""
     await core().queue.work_poison(_text(msg))
 
 
 @app.timer_trigger("timer", schedule="*/30 * * * * *")
 async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the host passes the timer by this name
-    """Drive again what has no heartbeat."""
+    """Enqueue the open requests that no worker holds."""
     await core().storage.ready()
     await core().sweeper.sweep()
 
@@ -133,9 +138,9 @@ def _call(req: func.HttpRequest) -> HttpCall:
     return HttpCall(headers=headers, query=dict(req.params), body=req.get_body())
 
 
-def _response(answer: HttpAnswer) -> func.HttpResponse:
+def _response(given: HttpResponse) -> func.HttpResponse:
     return func.HttpResponse(
-        answer.body, status_code=answer.status, headers=dict(answer.headers), mimetype=answer.content_type
+        given.body, status_code=given.status, headers=dict(given.headers), mimetype=given.content_type
     )
 
 

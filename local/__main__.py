@@ -14,13 +14,13 @@ COMMANDS: Final = {
     "demo": ("local.demo", "all three, the main job end to end, then the status log"),
     "bicep": ("local.bicep", "checks and expands infra/ with the Bicep compiler, without Azure"),
     "bench": ("local.bench.cli", "the budgets as ratios, measured side by side"),
-    "chaos": ("local.chaos.cli", "hosts killed at every point; the tenant's log against the tables"),
+    "chaos": ("local.chaos.cli", "hosts killed at every point; the tenant's log compared with the tables"),
     "package": ("local.packaging.cli", "builds the zip that Azure runs"),
 }
 
 
 def main(argv: list[str]) -> int:
-    """Hand over to a command; each is imported only when it is called."""
+    """Run a command; each is imported only when it is called."""
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: python -m local COMMAND [--help]\n")
         for name, (_, purpose) in COMMANDS.items():

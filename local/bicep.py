@@ -1,4 +1,4 @@
-"""``python -m local bicep``: what ``infra/`` says, checked and expanded by the real Bicep compiler, without Azure.
+"""``python -m local bicep``: ``infra/``, checked and expanded by the real Bicep compiler, without Azure.
 
 Every file is held to its format and to the linter without one warning; everything is compiled; and each parameter file,
 of ``infra`` and of ``tests/infra/sets``, is expanded by ``bicep snapshot`` into the resources that a deployment would
@@ -41,11 +41,11 @@ _LINES_SHOWN: Final = 60
 
 
 class CheckFailedError(Exception):
-    """The compiler, its linter or a comparison found something; the message says what."""
+    """The compiler, its linter or a comparison found a fault; the message names it."""
 
 
 def main(argv: list[str]) -> int:
-    """Check, or write the committed results anew; 0 as well when there is no compiler, which is said."""
+    """Check, or write the committed results anew; also 0 when there is no compiler, which it prints."""
     parser = argparse.ArgumentParser(prog="python -m local bicep", description=__doc__)
     parser.add_argument("--write", action="store_true", help="write tests/infra/*.json and the format anew")
     options = parser.parse_args(argv)
@@ -128,8 +128,8 @@ class Copy:
             check=False,
         )
         if done.returncode or done.stderr.strip():
-            said = done.stderr + (done.stdout if done.returncode else "")
-            raise CheckFailedError(f"`bicep {' '.join(arguments[:3])}` said:\n{said}")
+            output = done.stderr + (done.stdout if done.returncode else "")
+            raise CheckFailedError(f"`bicep {' '.join(arguments[:3])}` printed:\n{output}")
 
 
 def template_facts(template: dict[str, Any]) -> dict[str, Any]:

@@ -19,17 +19,17 @@ from local.up import kit
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-# More than MAX_UNCONFIRMED_USERS, so that somebody has to confirm whom the group comes down to.
+# More than MAX_UNCONFIRMED_USERS, so that the request is held until its number of users is confirmed.
 LEAVERS: Final = [f"user{number:05d}@contoso.com" for number in range(1, 121)]
 _WAIT_SECONDS: Final = 60.0
 
 
 class DemoFailedError(RuntimeError):
-    """Something did not go as it should have."""
+    """A step of the demonstration did not end as it should."""
 
 
 class Api:
-    """The app's HTTP door, as an admin with curl would use it."""
+    """Calls the app's HTTP API as an admin with curl would."""
 
     def __init__(self, session: ClientSession, root: str, key: str) -> None:
         self._session = session
@@ -57,8 +57,8 @@ class Api:
             content: dict[str, Any] = await answer.json()
             return content
 
-    async def finished(self, request_id: str) -> dict[str, Any]:
-        """Poll a request until its last word."""
+    async def wait_finished(self, request_id: str) -> dict[str, Any]:
+        """Poll a request until its final status."""
         return await _until(lambda: self.get(f"revocations/{request_id}"), lambda found: bool(found["completedAt"]))
 
 
@@ -75,42 +75,42 @@ def main(argv: list[str]) -> int:
 
 async def _run() -> int:
     begun = time.monotonic()
-    _say("Starting the tenant simulator, Azurite and the Functions host ...")
+    _print("Starting the tenant simulator, Azurite and the Functions host ...")
     async with kit() as running, ClientSession() as session:
         address = running.address
         api = Api(session, address["functions"], address["key"])
         ready = await api.get("readiness")
-        _say(f"Ready: token {ready['token']}, permissions {', '.join(ready['permissions'])}")
+        _print(f"Ready: token {ready['token']}, permissions {', '.join(ready['permissions'])}")
 
-        _say('\n1. One user over HTTP: POST /api/revocations {"user": "adele@contoso.com"}')
+        _print('\n1. One user over HTTP: POST /api/revocations {"user": "adele@contoso.com"}')
         one = await api.submit({"user": "adele@contoso.com", "reason": "INC-1042 stolen token"})
-        _tell(await api.finished(one["id"]))
+        _show_result(await api.wait_finished(one["id"]))
 
-        _say("\n2. One user by queue message: bob@contoso.com, as a bare name")
+        _print("\n2. One user by queue message: bob@contoso.com, as a bare name")
         await _send(address["connectionString"], "bob@contoso.com")
         entry = await _until(lambda: api.get("revocations?user=bob@contoso.com"), lambda found: bool(found["value"]))
-        _tell(await api.finished(entry["value"][0]["id"]))
+        _show_result(await api.wait_finished(entry["value"][0]["id"]))
 
-        _say(f"\n3. The members of a group, {len(LEAVERS)} users: held until somebody confirms their number")
+        _print(f"\n3. The members of a group, {len(LEAVERS)} users: held until their number is confirmed")
         group = {"displayName": "Leavers", "members": LEAVERS}
         async with session.post(f"{address['graph']}/_sim/groups", json=group) as answer:
             many = await api.submit({"groups": [(await answer.json())["id"]], "reason": "INC-1043 phishing"})
         many = await _until(lambda: api.get(f"revocations/{many['id']}"), lambda found: found["status"] == "held")
-        _say(f"   held with {many['counts']['total']} users; confirmed")
+        _print(f"   held with {many['counts']['total']} users; confirmed")
         await api.confirm(many["id"], many["counts"]["total"])
-        _tell(await _followed(api, many["id"]))
+        _show_result(await _show_progress(api, many["id"]))
 
         log = await api.get("revocations")
-        _say("\nThe status log:\n")
-        _table(log["value"])
+        _print("\nThe status log:\n")
+        _print_table(log["value"])
         async with session.get(f"{address['graph']}/_sim/revocations") as answer:
             served = await answer.json()
         verified = sum(entry["counts"]["verified"] for entry in log["value"])
         effective = sum(entry["effective"] for entry in served)
-        _say(f"\nThe tenant's own log: {effective} revocations took effect; the status log says {verified} verified.")
+        _print(f"\nThe tenant's own log: {effective} revocations took effect; the status log has {verified} verified.")
         if verified != effective or any(entry["status"] != "succeeded" for entry in log["value"]):
             raise DemoFailedError("the status log and the tenant disagree")
-    _say(f"Done in {time.monotonic() - begun:.1f} s.")
+    _print(f"Done in {time.monotonic() - begun:.1f} s.")
     return 0
 
 
@@ -122,50 +122,50 @@ async def _send(connection: str, text: str) -> None:
 
 
 async def _until(
-    look: Callable[[], Awaitable[dict[str, Any]]], is_there: Callable[[dict[str, Any]], bool]
+    read: Callable[[], Awaitable[dict[str, Any]]], is_done: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any]:
     deadline = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < deadline:
-        found = await look()
-        if is_there(found):
+        found = await read()
+        if is_done(found):
             return found
         await asyncio.sleep(0.2)
     raise DemoFailedError(f"still waiting after {_WAIT_SECONDS:.0f} s")
 
 
-async def _followed(api: Api, request_id: str) -> dict[str, Any]:
-    """The request's last word, its progress on the way."""
-    told = -1
+async def _show_progress(api: Api, request_id: str) -> dict[str, Any]:
+    """Print a request's progress until its final status; the resource."""
+    shown = -1
 
-    async def look() -> dict[str, Any]:
-        nonlocal told
+    async def read() -> dict[str, Any]:
+        nonlocal shown
         found = await api.get(f"revocations/{request_id}")
         done = found["counts"]["total"] - found["counts"]["pending"]
-        if done != told:
-            told = done
-            _say(f"   {done} of {found['counts']['total']} sent")
+        if done != shown:
+            shown = done
+            _print(f"   {done} of {found['counts']['total']} sent")
         return found
 
-    return await _until(look, lambda found: bool(found["completedAt"]))
+    return await _until(read, lambda found: bool(found["completedAt"]))
 
 
-def _tell(resource: dict[str, Any]) -> None:
+def _show_result(resource: dict[str, Any]) -> None:
     counts = resource["counts"]
-    _say(f"   {resource['status']}: {counts['verified']} of {counts['total']} verified")
+    _print(f"   {resource['status']}: {counts['verified']} of {counts['total']} verified")
 
 
-def _table(entries: list[dict[str, Any]]) -> None:
+def _print_table(entries: list[dict[str, Any]]) -> None:
     columns = ("requestedAt", "source", "status", "total", "verified", "skipped", "failed", "reason")
     lines: list[tuple[str, ...]] = [columns]
     for entry in entries:
         values = entry | entry["counts"]
         lines.append(tuple(str(values.get(column) or ("" if column == "reason" else 0)) for column in columns))
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
     for line in lines:
-        _say("  " + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)))
+        _print("  " + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 

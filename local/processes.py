@@ -1,4 +1,4 @@
-"""Child processes that end with their parent and say when they are ready in one JSON line.
+"""Child processes that end with their parent and print one JSON line when they are ready.
 
 The kit itself, its tests and the demonstration start parts with `start` and end them with `Child.stop`.
 """
@@ -60,7 +60,7 @@ class Child:
         return self.process.returncode or 0
 
     async def ended(self) -> ChildFailedError:
-        """Wait until the child ends by itself; the error says how, with its last lines."""
+        """Wait until the child ends by itself; the error has its exit code and last lines."""
         code = await self.process.wait()
         await asyncio.gather(*self.readers, return_exceptions=True)
         return self.failure(f"ended with code {code}")
@@ -71,9 +71,9 @@ class Child:
 
     def follow(self, stream: asyncio.StreamReader | None, on_line: Callable[[str], None] | None = None) -> None:
         """Keep reading a stream, so that the child never blocks on a full pipe."""
-        self.readers.append(asyncio.create_task(self._followed(stream, on_line)))
+        self.readers.append(asyncio.create_task(self._read_lines(stream, on_line)))
 
-    async def _followed(self, stream: asyncio.StreamReader | None, on_line: Callable[[str], None] | None) -> None:
+    async def _read_lines(self, stream: asyncio.StreamReader | None, on_line: Callable[[str], None] | None) -> None:
         while stream:
             try:
                 line = await stream.readline()
@@ -168,7 +168,7 @@ async def stop_requested() -> None:
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> int:
-    """Carry on until a signal asks to stop or the work ends; the exit code."""
+    """Run until a signal asks to stop or the work ends; the exit code."""
     stop, working = asyncio.create_task(stop_requested()), asyncio.create_task(work)
     await asyncio.wait([stop, working], return_when=asyncio.FIRST_COMPLETED)
     working.cancel()

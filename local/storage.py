@@ -98,7 +98,7 @@ def _announce(queue: Server, table: Server, *, as_json: bool) -> None:
 
 async def _server(node: str, kind: str, port: int, data: Path | None) -> Server:
     for _ in range(_FREE_PORT_TRIES if port == 0 else 1):
-        # The table server does not tell which port it took for 0, so one that is free now is named.
+        # The table server does not report which port it took for 0, so it gets one that is free now.
         bound = port or _free_port()
         child = await _azurite(node, kind, bound, data)
         try:
@@ -115,11 +115,11 @@ async def _server(node: str, kind: str, port: int, data: Path | None) -> Server:
 
 
 async def _azurite(node: str, kind: str, port: int, data: Path | None) -> Child:
-    place = ["--location", str(data)] if data else ["--inMemoryPersistence"]
-    # The current queue SDK speaks a newer API version than Azurite knows by name: hence the second flag. Silent leaves
-    # out one line for every request.
+    location = ["--location", str(data)] if data else ["--inMemoryPersistence"]
+    # The queue SDK uses a newer API version than Azurite accepts by default: hence the second flag. --silent
+    # leaves out one log line for every request.
     flags = [f"--{kind}Port", str(port), "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
-    command = [node, str(AZURITE / kind / "main.js"), *flags, *place]
+    command = [node, str(AZURITE / kind / "main.js"), *flags, *location]
     # SIGINT is the only signal at which Azurite saves its data.
     child = await spawn(f"azurite-{kind}", command, end_signal=signal.SIGINT)
     child.follow(child.process.stderr)

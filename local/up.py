@@ -18,8 +18,8 @@ from local.processes import Child, start, until_stopped
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-_KEPT: Final = ("functions", "key", "graph", "connectionString", "identityEndpoint", "identityHeader")
-# Ended first to last, so that nothing loses what it still needs.
+_PRINTED: Final = ("functions", "key", "graph", "connectionString", "identityEndpoint", "identityHeader")
+# The order in which the parts are ended: no part loses another that it still needs.
 _END_ORDER: Final = ("host", "storage", "tenant")
 
 
@@ -81,11 +81,11 @@ async def kit(
         children.append(await start(name, [name, *arguments, "--json"], environment=env, on_line=follow))
         return children[-1].ready
 
-    kept = ["--data", str(data / "storage")] if data else []
+    data_option = ["--data", str(data / "storage")] if data else []
     first = [
         asyncio.create_task(begin("tenant", "--port", str(ports.graph), "--users", str(users), *tenant_options)),
         asyncio.create_task(
-            begin("storage", "--queue-port", str(ports.queue), "--table-port", str(ports.table), *kept)
+            begin("storage", "--queue-port", str(ports.queue), "--table-port", str(ports.table), *data_option)
         ),
     ]
     try:
@@ -95,7 +95,7 @@ async def kit(
         host = await begin("host", "--port", str(ports.functions), *folder, env=env)
         known = tenant | storage | host
         pids = [os.getpid(), *tenant["pids"], *storage["pids"], *host["pids"]]
-        yield Kit(address={name: known[name] for name in _KEPT} | {"pids": pids}, children=tuple(children))
+        yield Kit(address={name: known[name] for name in _PRINTED} | {"pids": pids}, children=tuple(children))
     finally:
         for task in first:
             task.cancel()

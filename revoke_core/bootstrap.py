@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows every room."""
+"""The composition root: the only module that knows every room."""
 
 from __future__ import annotations
 
@@ -10,153 +10,209 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from revoke_core import logs
-from revoke_core.adapters.archive import TableArchive
 from revoke_core.adapters.clock import SystemClock
-from revoke_core.adapters.gated_graph import GatedGraph
-from revoke_core.adapters.graph import MicrosoftGraph
-from revoke_core.adapters.graph_wire import GraphWire
-from revoke_core.adapters.identity import GraphIdentity
-from revoke_core.adapters.ledger import TableLedger
-from revoke_core.adapters.pace_board import PaceBoard
-from revoke_core.adapters.pace_budget import StoredBudget
-from revoke_core.adapters.pace_gates import StoredGates
-from revoke_core.adapters.status_log import TableStatusLog
+from revoke_core.adapters.graph.client import MicrosoftGraph
+from revoke_core.adapters.graph.identity import GraphIdentity
+from revoke_core.adapters.graph.transport import GraphTransport
+from revoke_core.adapters.pacing.budget import StoredBudget
+from revoke_core.adapters.pacing.gates import StoredGates
+from revoke_core.adapters.pacing.row import SharedPaceRow
+from revoke_core.adapters.queue import StorageWorkQueue
 from revoke_core.adapters.storage import Storage
-from revoke_core.adapters.user_index import TableUserIndex
-from revoke_core.adapters.work_queue import StorageWorkQueue
-from revoke_core.domain.request import Limits
-from revoke_core.entrypoints.callers import Callers
-from revoke_core.entrypoints.control_door import ControlDoor
-from revoke_core.entrypoints.http_door import HttpDoor
-from revoke_core.entrypoints.links import Links
-from revoke_core.entrypoints.queue_door import QueueDoor
-from revoke_core.entrypoints.status_answers import StatusAnswers
-from revoke_core.service.control import Controls
-from revoke_core.service.planning import Planner
-from revoke_core.service.protection import ProtectedUsers
-from revoke_core.service.proving import Prover
-from revoke_core.service.readiness import ReadinessCheck
-from revoke_core.service.reading import Reader
-from revoke_core.service.retention import Retention
-from revoke_core.service.revoking import Revoker
-from revoke_core.service.sources import Sources
-from revoke_core.service.submitting import Submitter
-from revoke_core.service.sweeping import Sweeper
-from revoke_core.service.worker import Limits as WorkLimits
-from revoke_core.service.worker import Worker
+from revoke_core.adapters.tables.open_requests import TableOpenRequests
+from revoke_core.adapters.tables.retention_store import TableRetentionStore
+from revoke_core.adapters.tables.shared_facts import TableIdempotencyKeys, TableSigningKey, TableTokenHistory
+from revoke_core.adapters.tables.status_log import TableStatusLog
+from revoke_core.adapters.tables.user_index import TableUserIndex
+from revoke_core.domain.request import RequestLimits
+from revoke_core.entrypoints.http.auth import Callers
+from revoke_core.entrypoints.http.context import RouteContext
+from revoke_core.entrypoints.http.control import ControlRoutes
+from revoke_core.entrypoints.http.links import Links
+from revoke_core.entrypoints.http.read import ReadRoutes
+from revoke_core.entrypoints.http.response import StatusResponses
+from revoke_core.entrypoints.http.submit import SubmitRoutes
+from revoke_core.entrypoints.queue import QueueHandlers
+from revoke_core.service.engine.finalizer import Finalizer
+from revoke_core.service.engine.gated_graph import GatedGraph
+from revoke_core.service.engine.lookup import UserLookup
+from revoke_core.service.engine.loop import Stages
+from revoke_core.service.engine.planner import Planner
+from revoke_core.service.engine.protection import ProtectedUsers
+from revoke_core.service.engine.sender import Sender
+from revoke_core.service.engine.sources import Sources
+from revoke_core.service.engine.verifier import Verifier
+from revoke_core.service.engine.worker import OperatorLimits, Worker
+from revoke_core.service.intake.control import Controls
+from revoke_core.service.intake.submit import Submitter
+from revoke_core.service.reading.readiness import ReadinessCheck
+from revoke_core.service.reading.status import StatusReader
+from revoke_core.service.upkeep.retention import Retention
+from revoke_core.service.upkeep.sweeper import Sweeper
 from revoke_core.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from revoke_core.ports import Clock
+    from revoke_core.ports.shared import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """Everything a trigger may call."""
+    """Everything a trigger may call, and the connections behind it."""
 
-    storage: Storage
-    http: HttpDoor
-    control: ControlDoor
-    queue: QueueDoor
+    submit: SubmitRoutes
+    read: ReadRoutes
+    control: ControlRoutes
+    queue: QueueHandlers
     sweeper: Sweeper
     retention: Retention
-    wire: GraphWire
+    storage: Storage
+    transport: GraphTransport
     identity: GraphIdentity
     entra_authentication: bool
 
     async def close(self) -> None:
         """Close every connection; a process that ends needs none of this, a test does."""
-        await self.wire.close()
-        await self.identity.forget()
+        await self.transport.close()
+        await self.identity.discard_credential()
         await self.storage.close()
+
+
+class _Parts:
+    """The adapters and use cases of one app, each made once; nothing connects before the first use."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.storage = Storage(settings=settings.storage)
+        self.log = TableStatusLog(storage=self.storage)
+        self.index = TableUserIndex(storage=self.storage)
+        # A request keeps the id that its idempotency key was claimed with, so an open one may be as old as a key.
+        keep = timedelta(days=settings.retention_days + 2)
+        self.open_requests = TableOpenRequests(storage=self.storage, keep=keep)
+        self.signing_key = TableSigningKey(storage=self.storage)
+        self.work_queue = StorageWorkQueue(storage=self.storage)
+        pace = SharedPaceRow(storage=self.storage, clock=clock)
+        self.gates = StoredGates(row=pace, clock=clock)
+        self.budget = StoredBudget(row=pace, clock=clock, quota=settings.graph_writes_per_150s)
+        self.identity = GraphIdentity(client_id=settings.client_id, resource=settings.graph_resource, clock=clock)
+        self.transport = GraphTransport(endpoint=settings.graph_endpoint, identity=self.identity, clock=clock)
+        client = MicrosoftGraph(transport=self.transport, identity=self.identity)
+        self.graph = GatedGraph(graph=client, gates=self.gates, budget=self.budget, clock=clock)
+        self.protected = ProtectedUsers(
+            users=settings.protected_users, group=settings.protected_group, graph=self.graph, clock=clock
+        )
+        self.sources = Sources(log=self.log, graph=self.graph)
+        self.lookup = UserLookup(graph=self.graph, protected=self.protected)
+        self.worker = self._worker()
+        self.submitter = Submitter(
+            log=self.log,
+            keys=TableIdempotencyKeys(storage=self.storage, clock=clock),
+            queue=self.work_queue,
+            lookup=self.lookup,
+            worker=self.worker,
+            budget=self.budget,
+            clock=clock,
+        )
+
+    def _worker(self) -> Worker:
+        """The engine."""
+        settings = self.settings
+        stages = Stages(
+            planner=Planner(
+                sources=self.sources,
+                lookup=self.lookup,
+                log=self.log,
+                index=self.index,
+                max_users=settings.max_users,
+            ),
+            sender=Sender(
+                graph=self.graph,
+                gates=self.gates,
+                budget=self.budget,
+                tokens=TableTokenHistory(storage=self.storage, clock=self.clock),
+                protected=self.protected,
+                clock=self.clock,
+                paused=settings.revoking_paused,
+            ),
+            verifier=Verifier(graph=self.graph, clock=self.clock),
+            finalizer=Finalizer(
+                log=self.log, open_requests=self.open_requests, queue=self.work_queue, clock=self.clock
+            ),
+        )
+        return Worker(
+            log=self.log,
+            open_requests=self.open_requests,
+            gates=self.gates,
+            stages=stages,
+            clock=self.clock,
+            limits=OperatorLimits(paused=settings.revoking_paused, max_unconfirmed=settings.max_unconfirmed_users),
+        )
+
+    def controls(self) -> Controls:
+        return Controls(
+            log=self.log,
+            open_requests=self.open_requests,
+            queue=self.work_queue,
+            submitter=self.submitter,
+            clock=self.clock,
+            max_unconfirmed=self.settings.max_unconfirmed_users,
+        )
+
+    def readiness(self) -> ReadinessCheck:
+        needs_groups = self.settings.protected_group is not None
+        return ReadinessCheck(graph=self.graph, log=self.log, queue=self.work_queue, needs_groups=needs_groups)
+
+    def retention(self) -> Retention:
+        store = TableRetentionStore(storage=self.storage, log=self.log, index=self.index)
+        return Retention(store=store, clock=self.clock, keep=timedelta(days=self.settings.retention_days))
 
 
 def build(settings: Settings, *, clock: Clock | None = None) -> App:
     """Put the app together; nothing connects, and no heavy library is imported, before the first use."""
-    clock = clock or SystemClock()
-    storage = Storage(settings=settings.storage)
-    log = TableStatusLog(storage=storage)
-    index = TableUserIndex(storage=storage)
-    ledger = TableLedger(storage=storage, clock=clock)
-    board = PaceBoard(storage=storage, clock=clock)
-    gates = StoredGates(board=board, clock=clock)
-    queue = StorageWorkQueue(storage=storage)
-    identity = GraphIdentity(client_id=settings.client_id, resource=settings.graph_resource, clock=clock)
-    wire = GraphWire(endpoint=settings.graph_endpoint, identity=identity, clock=clock)
-    graph = GatedGraph(graph=MicrosoftGraph(wire=wire, identity=identity), gates=gates)
-    protected = ProtectedUsers(users=settings.protected_users, group=settings.protected_group, graph=graph, clock=clock)
-    budget = StoredBudget(board=board, clock=clock, quota=settings.graph_writes_per_150s)
-    sources = Sources(log=log, graph=graph)
-    planner = Planner(graph=graph, protected=protected)
-    worker = Worker(
-        log=log,
-        index=index,
-        ledger=ledger,
-        gates=gates,
-        budget=budget,
-        queue=queue,
-        sources=sources,
-        planner=planner,
-        revoker=Revoker(graph=graph, gates=gates, budget=budget, ledger=ledger, protected=protected, clock=clock),
-        prover=Prover(graph=graph),
-        clock=clock,
-        limits=WorkLimits(
-            max_users=settings.max_users,
-            max_unconfirmed=settings.max_unconfirmed_users,
-            paused=settings.revoking_paused,
-        ),
-    )
-    submitter = Submitter(
-        log=log, ledger=ledger, queue=queue, planner=planner, worker=worker, budget=budget, clock=clock
-    )
-    limits = Limits(max_users=settings.max_users, require_reason=settings.require_reason)
+    parts = _Parts(settings, clock or SystemClock())
     if settings.entra_authentication and not settings.authentication_in_front:
         logs.event("entra_authentication_not_in_front", level=logging.WARNING)
-    needs_groups = settings.protected_group is not None
-    reader = Reader(log=log, index=index, budget=budget, clock=clock)
-    links = Links(base_url=settings.public_base_url, ledger=ledger, clock=clock)
-    answers = StatusAnswers(links=links, clock=clock)
-    callers = Callers(entra=settings.entra_authentication, guarded=settings.authentication_in_front, ledger=ledger)
+    links = Links(base_url=settings.public_base_url, signing_key=parts.signing_key, clock=parts.clock)
+    context = RouteContext(
+        callers=Callers(
+            entra=settings.entra_authentication,
+            in_front=settings.authentication_in_front,
+            signing_key=parts.signing_key,
+        ),
+        reader=StatusReader(log=parts.log, index=parts.index, budget=parts.budget, clock=parts.clock),
+        responses=StatusResponses(links=links, clock=parts.clock),
+        ready=parts.storage.ready,
+    )
+    limits = RequestLimits(max_users=settings.max_users, require_reason=settings.require_reason)
     return App(
-        storage=storage,
-        http=HttpDoor(
-            submitter=submitter,
-            answers=answers,
-            reader=reader,
-            sources=sources,
-            readiness=ReadinessCheck(graph=graph, ledger=ledger, queue=queue, needs_groups=needs_groups),
-            links=links,
-            ledger=ledger,
-            callers=callers,
-            clock=clock,
+        submit=SubmitRoutes(
+            context=context,
+            submitter=parts.submitter,
+            sources=parts.sources,
+            clock=parts.clock,
             limits=limits,
             in_call_limit=settings.in_call_limit,
-            ready=storage.ready,
         ),
-        control=ControlDoor(
-            controls=Controls(
-                log=log,
-                queue=queue,
-                submitter=submitter,
-                clock=clock,
-                max_unconfirmed=settings.max_unconfirmed_users,
-            ),
-            reader=reader,
-            answers=answers,
-            callers=callers,
-            ready=storage.ready,
+        read=ReadRoutes(context=context, links=links, readiness=parts.readiness()),
+        control=ControlRoutes(context=context, controls=parts.controls()),
+        queue=QueueHandlers(
+            submitter=parts.submitter,
+            worker=parts.worker,
+            queue=parts.work_queue,
+            clock=parts.clock,
+            limits=limits,
+            ready=parts.storage.ready,
         ),
-        queue=QueueDoor(
-            submitter=submitter, worker=worker, queue=queue, clock=clock, limits=limits, ready=storage.ready
+        sweeper=Sweeper(
+            open_requests=parts.open_requests,
+            queue=parts.work_queue,
+            clock=parts.clock,
+            paused=settings.revoking_paused,
         ),
-        sweeper=Sweeper(log=log, ledger=ledger, queue=queue, clock=clock),
-        retention=Retention(
-            archive=TableArchive(storage=storage, log=log, index=index),
-            clock=clock,
-            keep=timedelta(days=settings.retention_days),
-        ),
-        wire=wire,
-        identity=identity,
+        retention=parts.retention(),
+        storage=parts.storage,
+        transport=parts.transport,
+        identity=parts.identity,
         entra_authentication=settings.entra_authentication,
     )
 

@@ -1,6 +1,6 @@
 """Structured log lines: a constant event name, then its fields as JSON.
 
-No user name, key, token or URL is ever a field: requests are told apart by their id, users by their count.
+No user name, key, token or URL is ever a field: a request is named by its id, users by their count.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def event(name: str, *, level: int = logging.INFO, **fields: object) -> None:
 
 
 def failure(name: str, problem: BaseException, **fields: object) -> None:
-    """Write an event for an exception: its class only, for its text may quote a URL or a name."""
+    """Write an event for an exception: its class only, because its text may quote a URL or a name."""
     event(name, level=logging.WARNING, error=type(problem).__name__, **fields)
 
 
 def quiet_libraries() -> None:
-    """Keep the HTTP client libraries from logging what must not be in a log."""
+    """Keep the HTTP client libraries from logging URLs and tokens."""
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)

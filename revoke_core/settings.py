@@ -98,7 +98,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     An empty value counts as unset: deployment tools write one for an option that was not given.
     """
-    reader = _Reader(environment)
+    reader = _SettingsReader(environment)
     endpoint = reader.graph_endpoint()
     settings = Settings(
         storage=reader.storage(),
@@ -116,7 +116,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         public_base_url=reader.public_base_url(),
         in_call_limit=timedelta(seconds=reader.number("IN_CALL_SECONDS", 1, 100)),
         entra_authentication=reader.flag("ENTRA_AUTHENTICATION"),
-        # The platform's word, not the operator's: anything but its "true" is a no, and never stops the app.
+        # Set by the platform, not the operator: anything but "true" means off, and never stops the app.
         authentication_in_front=(reader.text("WEBSITE_AUTH_ENABLED") or "").lower() == "true",
     )
     if reader.faults:
@@ -124,7 +124,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-class _Reader:
+class _SettingsReader:
     """Reads settings one by one and collects what is wrong; no value of a secret setting is ever quoted."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""One kit for the whole run: the tenant simulator, Azurite and the Functions host, over sockets."""
+"""One kit for the whole run, or for each worker: the tenant simulator, Azurite and the Functions host, over sockets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from aiohttp import ClientSession
 from clients import Api, App, Tenant
 from kits import PROTECTED, UNHURRIED, UNLIMITED, compare
+from side_by_side import Groups, place_of
 
 from local.processes import start
 from local.up import Kit, kit
@@ -17,6 +18,17 @@ from revoke_core.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    """Several workers take groups, not single tests."""
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On each of several workers alike; a run in one process keeps the order of the files."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place_of(item.nodeid))
 
 
 @pytest.fixture(scope="session")

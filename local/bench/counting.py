@@ -1,4 +1,4 @@
-"""What a host asks of storage and Graph while something is measured, seen by its proxies."""
+"""Counts the storage transactions and Graph calls of a host while something is measured, at its proxies."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.rig import wire
-from local.rig.early import EarlyCalls
+from local.testbed import exchanges
+from local.testbed.early_calls import EarlyCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from local.rig.proxy import Exchange
-    from local.rig.stage import Seat
+    from local.testbed.environment import HostProcess
+    from local.testbed.proxy import Exchange
 
 
 @dataclass(kw_only=True)
-class Tally:
+class TrafficCounts:
     """Storage transactions (an entity-group transaction is one), rows read, Graph calls, and what is idle polling."""
 
     storage: int = 0
@@ -29,40 +29,40 @@ class Tally:
 
     @property
     def early_calls(self) -> int:
-        """Calls that left a host before a ``Retry-After`` it had been told had passed."""
+        """Calls that left a host before a ``Retry-After`` that it had received had passed."""
         return sum(one.calls for one in self.early)
 
-    def answered(self, exchange: Exchange) -> None:
+    def on_response(self, exchange: Exchange) -> None:
         """Count one exchange."""
         if exchange.side == "graph":
             self.graph += 1
-        elif wire.is_idle_poll(exchange):
+        elif exchanges.is_idle_poll(exchange):
             self.idle += 1
         else:
             self.storage += 1
-            self.rows += wire.rows_read(exchange)
+            self.rows += exchanges.rows_read(exchange)
 
 
 @contextmanager
-def counted(seats: Iterable[Seat]) -> Iterator[Tally]:
+def count_traffic(hosts: Iterable[HostProcess]) -> Iterator[TrafficCounts]:
     """Count everything that goes through these hosts' proxies while the context lasts."""
-    tally = Tally()
-    watches = [seat.watch for seat in seats]
-    for watch in watches:
+    traffic = TrafficCounts()
+    interceptors = [host.interceptor for host in hosts]
+    for interceptor in interceptors:
         early = EarlyCalls()
-        tally.early.append(early)
-        watch.heralds.append(early.arrived)
-        watch.onlookers += [tally.answered, early.answered]
+        traffic.early.append(early)
+        interceptor.on_request.append(early.on_request)
+        interceptor.on_response += [traffic.on_response, early.on_response]
     try:
-        yield tally
+        yield traffic
     finally:
-        for watch in watches:
-            watch.heralds.clear()
-            watch.onlookers.clear()
+        for interceptor in interceptors:
+            interceptor.on_request.clear()
+            interceptor.on_response.clear()
 
 
 def peak_memory(pid: int) -> float:
-    """The most memory a process has held, MB; ``nan`` where the system does not tell."""
+    """The most memory a process has held, MB; ``nan`` where the system does not say."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return float("nan")

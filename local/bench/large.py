@@ -1,4 +1,4 @@
-"""Life beside a huge request: its 202, its status, and one user who comes after it."""
+"""Small requests beside a huge one: its 202, its status, and a request for one user that comes after it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from local.bench.app import BenchFailedError, fresh, submitted
-from local.bench.counting import counted
+from local.bench.app import BenchFailedError, reset_tenant, submit
+from local.bench.counting import count_traffic
 from local.bench.figures import Figure, at_most
-from local.rig.stage import stage
+from local.testbed.environment import running_environment
 
 if TYPE_CHECKING:
-    from local.rig.stage import Stage
+    from local.testbed.environment import Environment
 
 LATENCY_MS: Final = 150
 _ACCEPT_SECONDS: Final = 2.0
@@ -23,7 +23,7 @@ _FIRST_SECONDS: Final = 2.0
 _STATUS_MS: Final = 300.0
 _SHOWN: Final = 100
 _HANDFUL: Final = 10
-_LOOKS: Final = 30
+_POLLS: Final = 30
 # The huge request is well under way by then.
 _HEAD_START: Final = 8.0
 _ONE_AFTER_ANOTHER: Final = 5
@@ -31,12 +31,12 @@ _ONE_AFTER_ANOTHER: Final = 5
 
 async def measured(users: int, hosts: int) -> list[Figure]:
     """The figures; the huge request is left unfinished."""
-    async with stage(users=users + _ONE_AFTER_ANOTHER, hosts=hosts) as running:
-        await fresh(running, latencyMs=LATENCY_MS)
+    async with running_environment(users=users + _ONE_AFTER_ANOTHER, hosts=hosts) as running:
+        await reset_tenant(running, latencyMs=LATENCY_MS)
         known = await running.sim("users")
         named = [user["id"] for user in known if user["userPrincipalName"].startswith("user")]
         begun = time.perf_counter()
-        request = await submitted(running, named[:users])
+        request = await submit(running, named[:users])
         accepted = time.perf_counter() - begun
         await asyncio.sleep(_HEAD_START)
         first, whole = await _small_ones(running, named[users:])
@@ -75,12 +75,12 @@ async def measured(users: int, hosts: int) -> list[Figure]:
     ]
 
 
-async def _small_ones(running: Stage, named: list[str]) -> tuple[float, float]:
+async def _small_ones(running: Environment, named: list[str]) -> tuple[float, float]:
     """Seconds from the call to the revoke by the tenant's log, and to the answer: the worst of some."""
     firsts, wholes = [], []
     for user in named:
         begun = time.time()
-        await submitted(running, [user])
+        await submit(running, [user])
         wholes.append(time.time() - begun)
         served = [one for one in await running.sim("revocations") if one["userId"] == user]
         if not served:
@@ -89,18 +89,18 @@ async def _small_ones(running: Stage, named: list[str]) -> tuple[float, float]:
     return max(firsts), max(wholes)
 
 
-async def _status(running: Stage, request_id: str) -> tuple[float, int]:
+async def _status(running: Environment, request_id: str) -> tuple[float, int]:
     """Median milliseconds of a status, and the rows that one reads.
 
-    What the engine reads meanwhile is seen as well: the look that saw fewest rows has least of it.
+    The engine's own reads are counted as well: the status call with the fewest rows has least of them.
     """
     times, rows = [], []
-    for _ in range(_LOOKS):
-        with counted(running.seats[:1]) as tally:
+    for _ in range(_POLLS):
+        with count_traffic(running.hosts[:1]) as traffic:
             begun = time.perf_counter()
             status, _ = await running.api("GET", f"revocations/{request_id}")
             times.append((time.perf_counter() - begun) * 1000)
         if status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
             raise BenchFailedError(f"the status was answered {status}")
-        rows.append(tally.rows)
+        rows.append(traffic.rows)
     return statistics.median(times), min(rows)

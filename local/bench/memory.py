@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from local.bench.app import finished, fresh, people, submitted
+from local.bench.app import bulk_user_ids, reset_tenant, submit, wait_finished
 from local.bench.counting import peak_memory
 from local.bench.figures import Figure, at_most
 from local.processes import start
-from local.rig.stage import stage
+from local.testbed.environment import running_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,8 @@ async def measured(sizes: Sequence[int]) -> list[Figure]:
     base: tuple[float, float] | None = None
     lines = []
     for size in sorted({SMALLEST, *sizes}):
-        door, worker = await _peaks(size)
-        base = base or (door, worker)
+        taker, worker = await _peaks(size)
+        base = base or (taker, worker)
         growth = worker / base[1] - 1
         grown = size > SMALLEST
         lines.append(
@@ -48,12 +48,12 @@ async def measured(sizes: Sequence[int]) -> list[Figure]:
                 kept=at_most(growth, _GROWTH) if grown else None,
             )
         )
-        note = f"{door / base[0] - 1:+.1%}, the body among it" if grown else ""
+        note = f"{taker / base[0] - 1:+.1%}, the body among it" if grown else ""
         lines.append(
             Figure(
                 part="memory",
                 name=f"{size:,} users, peak of the host that took it in",
-                value=f"{door:.0f} MB",
+                value=f"{taker:.0f} MB",
                 note=note,
             )
         )
@@ -62,14 +62,14 @@ async def measured(sizes: Sequence[int]) -> list[Figure]:
 
 async def _peaks(size: int) -> tuple[float, float]:
     settings = {"GRAPH_WRITES_PER_150S": "1000000"} | {f"AzureWebJobs.{name}.Disabled": "true" for name in _QUEUE_SIDE}
-    async with stage(users=size, settings=settings) as running:
-        named = await people(running, size)
-        await fresh(running, quota={"model": "none"}, resourceUnitsPer10s=1_000_000_000)
-        environment = {name: value for name, value in running.seat.environment.items() if "Disabled" not in name}
+    async with running_environment(users=size, settings=settings) as running:
+        named = await bulk_user_ids(running, size)
+        await reset_tenant(running, quota={"model": "none"}, resourceUnitsPer10s=1_000_000_000)
+        environment = {name: value for name, value in running.host.variables.items() if "Disabled" not in name}
         worker = await start("host", ["host", "--port", "0", "--json"], environment=environment)
         try:
-            request = await submitted(running, named)
-            await finished(running, request["id"], seconds=max(_LEAST_SECONDS, size / _USERS_PER_SECOND))
-            return peak_memory(running.seat.pid), peak_memory(worker.pid)
+            request = await submit(running, named)
+            await wait_finished(running, request["id"], seconds=max(_LEAST_SECONDS, size / _USERS_PER_SECOND))
+            return peak_memory(running.host.pid), peak_memory(worker.pid)
         finally:
             await worker.stop()

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from local.bench.quotas import Measured
+    from local.bench.quotas import QuotaRun
 
 _WIDTH: Final = 360
 _HEIGHT: Final = 220
@@ -23,7 +23,7 @@ _STYLE: Final = (
 )
 
 
-def write(path: Path, results: Sequence[Measured]) -> None:
+def write(path: Path, results: Sequence[QuotaRun]) -> None:
     """One panel per quota model."""
     rows = -(-len(results) // _COLUMNS)
     panels = (
@@ -38,7 +38,7 @@ def write(path: Path, results: Sequence[Measured]) -> None:
     )
 
 
-def _panel(result: Measured) -> str:
+def _panel(result: QuotaRun) -> str:
     """Quota seconds to the right, thousands of users up."""
     first = result.seen.accepted[0]
     last = max(result.seen.seconds, result.bound) * result.scale

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from local.bench import plot
 from local.bench.figures import cells
-from local.rig.tables import markdown
+from local.testbed.text_tables import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from local.bench.figures import Figure
-    from local.bench.quotas import Measured
+    from local.bench.quotas import QuotaRun
 
 _HOW: Final = """\
 Everything runs on one machine against the tenant simulator and Azurite, and each ratio has both of its sides in one
@@ -23,7 +23,7 @@ run. Under a quota the bound is the least time that its model allows, from the f
 seconds at a quota that runs faster than real time. More: [local-kit.md](local-kit.md#bench)."""
 
 
-def write_page(path: Path, argv: Sequence[str], figures: list[Figure], results: Sequence[Measured]) -> None:
+def write_page(path: Path, argv: Sequence[str], figures: list[Figure], results: Sequence[QuotaRun]) -> None:
     """Write the page, and beside it the plot when there is something to draw."""
     command = shlex.join(["python", "-m", "local", "bench", *argv])
     text = f"# Performance\n\n`{command}` on {datetime.now(UTC):%Y-%m-%d}.\n\n{_HOW}\n\n{markdown(cells(figures))}\n"

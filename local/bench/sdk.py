@@ -10,22 +10,22 @@ from urllib.parse import urlsplit
 
 from azure.core.credentials import AccessToken
 
-from local.bench.app import finished, fresh, people, submitted, writes
+from local.bench.app import bulk_user_ids, reset_tenant, submit, wait_finished, writes
 from local.bench.bounds import MODELS
 from local.bench.figures import Figure
-from local.rig.stage import stage
+from local.testbed.environment import running_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from local.rig.stage import Stage
+    from local.testbed.environment import Environment
 
 LATENCY_MS: Final = 150
 SAMPLE: Final = 60
 TIMES_FASTER: Final = 20
 WIDTHS: Final = (8, 32)
 _RESOURCE: Final = "https://graph.microsoft.com"
-_PATIENCE: Final = 400.0
+_MAX_WAIT: Final = 400.0
 
 
 class _Token:
@@ -53,19 +53,19 @@ async def sequential(users: int) -> list[Figure]:
 
     The loop is measured with a sample and extrapolated: each of its calls takes as long as the one before.
     """
-    async with stage(users=users + SAMPLE) as running:
-        named = await people(running, users + SAMPLE)
-        await fresh(running, latencyMs=LATENCY_MS)
+    async with running_environment(users=users + SAMPLE) as running:
+        named = await bulk_user_ids(running, users + SAMPLE)
+        await reset_tenant(running, latencyMs=LATENCY_MS)
         client = await sdk_client(running)
         await _revoke(client, named[0])
         begun = time.perf_counter()
         for user in named[1:SAMPLE]:
             await _revoke(client, user)
         each = (time.perf_counter() - begun) / (SAMPLE - 1)
-        await fresh(running, latencyMs=LATENCY_MS)
+        await reset_tenant(running, latencyMs=LATENCY_MS)
         begun = time.perf_counter()
-        request = await submitted(running, named[SAMPLE:])
-        await finished(running, request["id"], seconds=_PATIENCE)
+        request = await submit(running, named[SAMPLE:])
+        await wait_finished(running, request["id"], seconds=_MAX_WAIT)
         whole = time.perf_counter() - begun
         revoking = (await writes(running)).seconds
     loop = each * users
@@ -93,10 +93,10 @@ async def sequential(users: int) -> list[Figure]:
 async def gathered(users: int, settings: Mapping[str, str]) -> list[Figure]:
     """``asyncio.gather`` over the SDK, against the app, under the bucket quota in real time."""
     lines: list[Figure] = []
-    async with stage(users=users, settings=settings) as running:
-        named = await people(running, users)
+    async with running_environment(users=users, settings=settings) as running:
+        named = await bulk_user_ids(running, users)
         for width in WIDTHS:
-            await fresh(running, quota={"model": "bucket"}, latencyMs=LATENCY_MS)
+            await reset_tenant(running, quota={"model": "bucket"}, latencyMs=LATENCY_MS)
             found = await _gathered(running, named, width)
             lines.append(
                 Figure(
@@ -106,9 +106,9 @@ async def gathered(users: int, settings: Mapping[str, str]) -> list[Figure]:
                     note=f"{found.failed} gave up, {found.throttled:.2%} answered 429",
                 )
             )
-        await fresh(running, quota={"model": "bucket"}, latencyMs=LATENCY_MS)
-        request = await submitted(running, named)
-        await finished(running, request["id"], seconds=_PATIENCE)
+        await reset_tenant(running, quota={"model": "bucket"}, latencyMs=LATENCY_MS)
+        request = await submit(running, named)
+        await wait_finished(running, request["id"], seconds=_MAX_WAIT)
         seen = await writes(running)
     note = f"0 gave up, {seen.throttled_share:.2%} answered 429; bound {MODELS['bucket'].bound(users):.1f} s"
     return [
@@ -117,7 +117,7 @@ async def gathered(users: int, settings: Mapping[str, str]) -> list[Figure]:
     ]
 
 
-async def sdk_client(running: Stage) -> Any:
+async def sdk_client(running: Environment) -> Any:
     """The SDK's client with its defaults, at the tenant."""
     from kiota_authentication_azure.azure_identity_authentication_provider import (  # noqa: PLC0415 -- slow to import
         AzureIdentityAuthenticationProvider,
@@ -141,7 +141,7 @@ async def _revoke(client: Any, user: str) -> None:
     await client.users.by_user_id(user).revoke_sign_in_sessions.post()
 
 
-async def _gathered(running: Stage, named: Sequence[str], width: int) -> Gathered:
+async def _gathered(running: Environment, named: Sequence[str], width: int) -> Gathered:
     from kiota_abstractions.api_error import APIError  # noqa: PLC0415 -- slow to import
 
     client = await sdk_client(running)

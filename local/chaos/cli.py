@@ -1,4 +1,4 @@
-"""``python -m local chaos``: kill hosts at named points and at random, then hold the tenant's log against the tables.
+"""``python -m local chaos``: kill hosts at named points and at random, then compare the tenant's log with the tables.
 
 Every fault is planned from a seed, so that a run can be repeated: --points NAME --first-seed N --seeds 1.
 """
@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from local.chaos.campaign import Campaign, carried_out, chosen
+from local.chaos.campaign import Campaign, run_campaign, select_points
 from local.chaos.points import POINTS
 from local.chaos.report import line, table, write_page
 from local.processes import ChildFailedError
-from local.rig.tables import printed
+from local.testbed.text_tables import printed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,19 +41,19 @@ def main(argv: list[str]) -> int:
     begun = time.monotonic()
     try:
         outcomes = asyncio.run(
-            carried_out(campaign, lambda outcome, seconds: print(line(outcome, seconds), flush=True))
+            run_campaign(campaign, lambda outcome, seconds: print(line(outcome, seconds), flush=True))
         )
     except ChildFailedError as problem:
-        print(f"\nThe campaign broke off: {problem}", file=sys.stderr)
+        print(f"\nThe campaign stopped: {problem}", file=sys.stderr)
         return 1
-    print(f"\n{printed(table(outcomes))}\n\n{_verdict(outcomes)} ({(time.monotonic() - begun) / 60:.1f} min)")
+    print(f"\n{printed(table(outcomes))}\n\n{_summary(outcomes)} ({(time.monotonic() - begun) / 60:.1f} min)")
     if options.report:
         write_page(options.report, campaign, outcomes, shlex.join(["python", "-m", "local", "chaos", *argv]))
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    names = "\n".join(f"  {point.name:10} {point.says}" for point in POINTS)
+    names = "\n".join(f"  {point.name:10} {point.description}" for point in POINTS)
     parser = argparse.ArgumentParser(
         prog="python -m local chaos",
         description=__doc__,
@@ -73,14 +73,14 @@ def _parser() -> argparse.ArgumentParser:
 def _campaign(options: argparse.Namespace) -> Campaign:
     names = SLICE if options.slice else [name for name in options.points.split(",") if name]
     return Campaign(
-        points=chosen(names),
+        points=select_points(names),
         seeds=tuple(range(options.first_seed, options.first_seed + (1 if options.slice else options.seeds))),
         users=_SLICE_USERS if options.slice else options.users,
         lanes=1 if options.slice else options.lanes,
     )
 
 
-def _verdict(outcomes: Sequence[Outcome]) -> str:
+def _summary(outcomes: Sequence[Outcome]) -> str:
     failed = sum(not outcome.ok for outcome in outcomes)
     return f"{failed} of {len(outcomes)} runs failed" if failed else f"all {len(outcomes)} runs kept every promise"
 

@@ -6,9 +6,9 @@ import statistics
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from local.chaos.points import POINTS, Point
+from local.chaos.points import POINTS, FaultPoint
 from local.chaos.run import RECOVERY_SECONDS
-from local.rig.tables import markdown
+from local.testbed.text_tables import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from local.chaos.run import Outcome
 
 HEADINGS: Final = (
-    *("point", "runs", "strikes", "users", "lost", "revoked again", "recovery median", "max", "pause asked", "failed"),
+    *("point", "runs", "faults", "users", "lost", "revoked again", "recovery median", "max", "pause asked", "failed"),
 )
 
-_FAULTS_TOLD: Final = 8
+_FAULTS_SHOWN: Final = 8
 _HOW: Final = """\
 Hosts are ended with `kill -9` (`stop`: SIGTERM) at an exchange with storage or Graph, and started again on the same
 storage; a message stays locked for its real 10 minutes. After each run, and once more at the end, the tenant's log of
-what it served is held against the tables. More: [local-kit.md](local-kit.md#chaos)."""
+what it served is compared with the tables. More: [local-kit.md](local-kit.md#chaos)."""
 _WORDS: Final = f"""\
-*lost*: users without a last word. *revoked again*: users whom Graph revoked twice in one request; 20 are allowed for
-each kill, none for a stop. *recovery*: from the start of the new host to the request's last word, without the pauses
-that the tenant asked for (*pause asked*, the longest); at most {RECOVERY_SECONDS:.0f} s."""
+*faults*: kills, stops and repeated messages that took place. *lost*: users without a final status. *revoked again*:
+users whom Graph revoked twice in one request; 20 are allowed for each kill, none for a stop. *recovery*: from the start
+of the new host to the request's final status, without the pauses that the tenant asked for (*pause asked*, the
+longest); at most {RECOVERY_SECONDS:.0f} s."""
 
 
 def line(outcome: Outcome, seconds: float) -> str:
@@ -38,9 +39,9 @@ def line(outcome: Outcome, seconds: float) -> str:
     recovery = "" if outcome.recovery is None else f", recovered in {outcome.recovery:.1f} s"
     stopped = "" if outcome.stop_seconds is None else f", stopped in {outcome.stop_seconds:.1f} s"
     again = outcome.findings.duplicates if outcome.findings else 0
-    text = f"{'ok  ' if outcome.ok else 'FAIL'} {plan.reason}: {outcome.fired} of {len(plan.strikes)} strikes"
+    text = f"{'ok  ' if outcome.ok else 'FAIL'} {plan.reason}: {outcome.fired} of {len(plan.faults)} faults"
     text += f", {again} revoked again{recovery}{stopped} ({seconds:.1f} s)"
-    return "\n".join([text, *(f"       {fault}" for fault in _told(outcome.faults))])
+    return "\n".join([text, *(f"       {fault}" for fault in _first_faults(outcome.faults))])
 
 
 def table(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
@@ -75,7 +76,7 @@ def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 def write_page(path: Path, campaign: Campaign, outcomes: Sequence[Outcome], command: str) -> None:
     """Write the results with all that is needed to repeat them."""
     seeds = campaign.seeds
-    faults = [f"- {outcome.plan.reason}: {fault}" for outcome in outcomes for fault in _told(outcome.faults)]
+    faults = [f"- {outcome.plan.reason}: {fault}" for outcome in outcomes for fault in _first_faults(outcome.faults)]
     points = [point for point in POINTS if any(outcome.plan.point.name == point.name for outcome in outcomes)]
     path.write_text(
         f"# Chaos campaign\n\n`{command}` on {datetime.now(UTC):%Y-%m-%d}: seeds {seeds[0]} to {seeds[-1]}, "
@@ -84,11 +85,11 @@ def write_page(path: Path, campaign: Campaign, outcomes: Sequence[Outcome], comm
     )
 
 
-def _told(faults: Sequence[str]) -> list[str]:
+def _first_faults(faults: Sequence[str]) -> list[str]:
     """The first faults; a broken engine has one for every row."""
-    more = len(faults) - _FAULTS_TOLD
-    return [*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]
+    more = len(faults) - _FAULTS_SHOWN
+    return [*faults[:_FAULTS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
 
-def _meanings(points: Sequence[Point]) -> list[tuple[str, ...]]:
-    return [("point", "the host dies when"), *((point.name, point.says) for point in points)]
+def _meanings(points: Sequence[FaultPoint]) -> list[tuple[str, ...]]:
+    return [("point", "the host dies when"), *((point.name, point.description) for point in points)]

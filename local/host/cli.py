@@ -1,7 +1,7 @@
 """``python -m local host``: runs ``function_app.py`` with everything else taken from the environment.
 
 Keys: LOCAL_FUNCTION_KEY and LOCAL_MASTER_KEY, made up when unset. Storage, Graph and identity: the app's own settings,
-with ``Values`` of local.settings.json as defaults. docs/local-kit.md says what of the real host is reproduced.
+with ``Values`` of local.settings.json as defaults. docs/local-kit.md lists what of the real host is reproduced.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ async def _run(options: argparse.Namespace, listener: socket.socket, out: TextIO
     stop = asyncio.create_task(stop_requested())
     folder = options.app.resolve()
     address = "127.0.0.1" if options.host in ("", "0.0.0.0") else options.host  # noqa: S104 -- compared, not bound
-    place = f"{address}:{listener.getsockname()[1]}"
+    authority = f"{address}:{listener.getsockname()[1]}"
     try:
         use_local_settings(folder, os.environ)
         # The app builds its links from the platform's name for it, which is known before it is imported.
-        os.environ.setdefault("WEBSITE_HOSTNAME", place)
-        # Callers on this machine may play App Service authentication; nobody else is believed.
+        os.environ.setdefault("WEBSITE_HOSTNAME", authority)
+        # Only callers on this machine may send the headers of App Service authentication.
         if address in ("127.0.0.1", "localhost", "::1"):
             os.environ.setdefault("WEBSITE_AUTH_ENABLED", "true")
         os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
@@ -87,7 +87,7 @@ async def _run(options: argparse.Namespace, listener: socket.socket, out: TextIO
         print(f"The app could not be started: {problem}", file=sys.stderr)
         return 1
     await service.start(listener)
-    ready = asyncio.create_task(_announced(service, f"http://{place}", keys, out, as_json=options.json))
+    ready = asyncio.create_task(_announced(service, f"http://{authority}", keys, out, as_json=options.json))
     await stop
     ready.cancel()
     with contextlib.suppress(asyncio.CancelledError):

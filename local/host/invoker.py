@@ -49,9 +49,9 @@ class Invoker:
         outcome = await self._called(function, data, invocation_id, metadata, traceparent or _new_traceparent())
         took = (time.monotonic() - begun) * 1000
         level = logging.INFO if outcome.ok else logging.ERROR
-        word = "Succeeded" if outcome.ok else "Failed"
+        result = "Succeeded" if outcome.ok else "Failed"
         _LOG.log(
-            level, "Executed 'Functions.%s' (%s, Id=%s, Duration=%.0fms)", function.name, word, invocation_id, took
+            level, "Executed 'Functions.%s' (%s, Id=%s, Duration=%.0fms)", function.name, result, invocation_id, took
         )
         if not outcome.ok:
             _LOG.error("%s", outcome.stack or outcome.error)

@@ -22,7 +22,7 @@ class Keys:
         if level.upper() == "ANONYMOUS":
             return True
         given = _given(request)
-        # Both comparisons are always made, each in constant time: an answer's delay tells nothing.
+        # Both comparisons are always made, each in constant time: an answer's delay reveals nothing.
         is_function = hmac.compare_digest(given, self._function)
         is_master = hmac.compare_digest(given, self._master)
         return is_master or (is_function and level.upper() != "ADMIN")

@@ -59,7 +59,7 @@ class MessageHandler:
         text = self._text(message.content)
         lock = Lock(queue=self._queue, message=message, seconds=self._options.visibility)
         if text is None:
-            _LOG.warning("a message of %s is not base64, which messageEncoding asks for", self._queue.queue_name)
+            _LOG.warning("a message of %s is not base64, which messageEncoding requires", self._queue.queue_name)
             await self._give_up(message, lock)
             return
         if tries > self._options.max_dequeue_count:
@@ -100,7 +100,7 @@ class MessageHandler:
 
 
 class Lock:
-    """A received message's invisibility; inside the context it is renewed at half time, so that nobody else gets it."""
+    """A received message's lock; inside the context it is renewed at half time: no other reader receives it."""
 
     def __init__(self, *, queue: QueueClient, message: QueueMessage, seconds: float) -> None:
         self._queue = queue

@@ -62,7 +62,7 @@ class QueueListener:
                 found = await self._receive()
             except ResourceNotFoundError:
                 await self._create()
-            except Exception as problem:  # noqa: BLE001 -- a poller that ends is a queue nobody reads
+            except Exception as problem:  # noqa: BLE001 -- a poller that ends leaves its queue unread
                 _LOG.warning("queue '%s' does not answer (%s)", self.name, type(problem).__name__)
                 await self._pause(outage)
                 outage = min(outage * 2, _LONGEST_OUTAGE_PAUSE)
@@ -76,7 +76,7 @@ class QueueListener:
                     idle = min(idle * 2, self._options.longest_idle)
 
     def stop(self) -> None:
-        """Fetch nothing more; a fetch under way ends by itself, so that no message stays locked for nobody."""
+        """Fetch nothing more; a fetch under way ends by itself, or its messages would stay locked without a reader."""
         self._stopping.set()
         self._freed.set()
 
@@ -100,7 +100,7 @@ class QueueListener:
     async def _receive(self) -> bool:
         if self._stopping.is_set():
             return False
-        # One page is one call; iterating over messages would ask again for what the page did not fill.
+        # One page is one call; iterating over messages would send another call when the page is not full.
         # It is not repeated by the SDK either: the loop does that, and can be stopped between two tries.
         pages = self._queue.receive_messages(
             messages_per_page=self._options.batch_size,

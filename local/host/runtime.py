@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AppFailedError(RuntimeError):
-    """The app could not be loaded or served; the message says why, with the app's own stack where there is one."""
+    """The app could not be loaded or served; the message has the reason, and the app's own stack if any."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,6 +98,6 @@ def next_moment(schedule: str, now: datetime) -> datetime:
     fields = schedule.split()
     if len(fields) == _FIELDS_WITHOUT_SECONDS:
         fields.insert(0, "0")
-    # NCRONTAB wants day of month and day of week both to fit, where cron is content with one.
+    # NCRONTAB requires day of month and day of week to match, where cron requires only one of them.
     moment: datetime = croniter(" ".join(fields), now, second_at_beginning=True, day_or=False).get_next(datetime)
     return moment

@@ -1,1 +1,1 @@
-"""Builds the zip that Azure runs; docs/package.md says how it is deployed."""
+"""Builds the zip that Azure runs; docs/package.md explains how it is deployed."""

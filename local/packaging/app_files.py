@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ROOM: Final = "revoke_core"
+APP_PACKAGE: Final = "revoke_core"
 FILES: Final = ("function_app.py", "host.json", "requirements.txt")
 
 
@@ -32,7 +32,7 @@ def app_files(root: Path) -> list[str]:
 
 def is_app_file(name: str) -> bool:
     """Whether a file with this path may be in the package beside the dependencies."""
-    return name in FILES or (name.startswith(f"{ROOM}/") and name.endswith(".py"))
+    return name in FILES or (name.startswith(f"{APP_PACKAGE}/") and name.endswith(".py"))
 
 
 def _uploaded(root: Path, ignored: GitIgnoreSpec, below: str) -> Iterator[str]:

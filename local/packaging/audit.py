@@ -1,4 +1,4 @@
-"""What must be true of a package before anybody deploys it."""
+"""What must be true of a package before it is deployed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, Final
 
-from local.packaging.app_files import ROOM, is_app_file
+from local.packaging.app_files import APP_PACKAGE, is_app_file
 from local.packaging.bytecode import fault_of, place_of, wants_byte_code
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SITE_PACKAGES: Final = ".python_packages/lib/site-packages"
-_APP_CODE: Final = re.compile(rf"(?:{ROOM}/(?:\w+/)*)?__pycache__/\w+\.cpython-\d+\.pyc")
+_APP_CODE: Final = re.compile(rf"(?:{APP_PACKAGE}/(?:\w+/)*)?__pycache__/\w+\.cpython-\d+\.pyc")
 _NAMED: Final = 5
 
 

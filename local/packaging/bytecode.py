@@ -18,7 +18,7 @@ from local.packaging.errors import PackageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Where Azure mounts the package: tracebacks name this place, whatever folder the package was built in.
+# Where Azure mounts the package: tracebacks name this path, not the folder in which the package was built.
 _PLACE: Final = "/home/site/wwwroot"
 # The Graph SDK's request builders and models: 16,736 of its 16,741 modules. The app sends plain requests through the
 # SDK's adapter and imports none of them, and their byte code is half of the whole package. Their sources are there.

@@ -1,4 +1,4 @@
-"""``python -m local package``: builds the zip that Azure runs; docs/package.md says how it is deployed."""
+"""``python -m local package``: builds the zip that Azure runs; docs/package.md explains how it is deployed."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from local.packaging.errors import IndexUnreachableError, PackageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# glibc 2.28 is of 2018, and no pinned wheel asks for a newer one.
+# glibc 2.28 is of 2018, and no pinned wheel requires a newer one.
 PLATFORMS: Final = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 # What pip writes for this machine alone. RECORD has the hashes of scripts that name this machine's interpreter, so it
 # would differ from one build to the next.
@@ -39,10 +39,10 @@ def install(requirements: Path, target: Path, python: str) -> None:
     if "No module named pip" in done.stderr:
         raise PackageError(f"{sys.executable} has no pip: run `{sys.executable} -m ensurepip`, then try again.")
     lines = [line for line in done.stderr.splitlines() if line.startswith(("ERROR", "WARNING: Retrying"))]
-    told = "\n".join(lines[-5:]) or done.stderr[-2000:]
+    output = "\n".join(lines[-5:]) or done.stderr[-2000:]
     if _NO_ANSWER in done.stderr:
-        raise IndexUnreachableError(f"The package index does not answer; is there a network, or a proxy?\n{told}")
-    raise PackageError(f"pip could not fetch the pinned wheels for Linux x86-64, Python {python}:\n{told}")
+        raise IndexUnreachableError(f"The package index does not answer; is there a network, or a proxy?\n{output}")
+    raise PackageError(f"pip could not fetch the pinned wheels for Linux x86-64, Python {python}:\n{output}")
 
 
 def _environment() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class PackageError(RuntimeError):
-    """The package cannot be built; the message says what to do next."""
+    """The package cannot be built; the message names the next step."""
 
 
 class IndexUnreachableError(PackageError):

@@ -15,7 +15,7 @@ from local.packaging.audit import SITE_PACKAGES
 
 FLOOR: Final = "import azure.functions"
 APP: Final = "import function_app"
-GRAPH: Final = "import function_app; function_app.core().wire._built()"
+GRAPH: Final = "import function_app; function_app.core().transport._built()"
 
 
 def measure(package: Path, rounds: int) -> dict[str, float]:

@@ -110,7 +110,7 @@ class Directory:
         return self.users.get(self._by_upn.get(key.lower(), key.lower()))
 
     def add_group(self, content: dict[str, Any]) -> Group:
-        """Add or replace a group; ValueError that says what is wrong with its description."""
+        """Add or replace a group; ValueError names the fault in its description."""
         name, visibility = content.get("displayName"), content.get("visibility")
         if not isinstance(name, str) or not name:
             raise ValueError("displayName is required")

@@ -43,7 +43,7 @@ def error_body(
 
 
 def bad_request(message: str, *, code: str = "BadRequest") -> GraphError:
-    """400 with Graph's words."""
+    """400 with Graph's error text."""
     return GraphError(status=HTTPStatus.BAD_REQUEST, code=code, message=message)
 
 

@@ -19,7 +19,7 @@ def is_success(status: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a valid bearer token says about its bearer."""
+    """The claims of a valid bearer token."""
 
     app_id: str
     object_id: str
@@ -60,7 +60,7 @@ class Call:
 
     @property
     def kind(self) -> Kind:
-        """Which gate and which quota the call belongs to."""
+        """Which throttle and which quota apply to the call."""
         return "read" if self.method in {"GET", "HEAD"} else "write"
 
     @property

@@ -34,7 +34,7 @@ class Fault:
     fired: int = 0
 
     def applies(self, *, scope: str, method: str, path: str, user_id: str | None) -> bool:
-        """Whether the fault strikes this call; a call that matches is counted."""
+        """Whether the fault applies to this call; a call that matches is counted."""
         wanted = self.match.get("scope", "any")
         if wanted not in ("any", scope) or (wanted == "any" and scope == "token"):
             return False
@@ -58,7 +58,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """All scripted faults, in the order given; the first that applies strikes."""
+    """All scripted faults, in the order given; the first that applies is used."""
 
     listed: list[Fault] = field(default_factory=list)
 
@@ -67,7 +67,7 @@ class Faults:
         entries = content if isinstance(content, list) else [content]
         self.listed += [_parsed(entry) for entry in entries]
 
-    def strike(self, *, scope: str, method: str, path: str, user_id: str | None = None) -> dict[str, Any] | None:
+    def action_for(self, *, scope: str, method: str, path: str, user_id: str | None = None) -> dict[str, Any] | None:
         """The action for a call, or `None`."""
         for fault in self.listed:
             if fault.applies(scope=scope, method=method, path=path, user_id=user_id):

@@ -24,7 +24,7 @@ _ADVANCED: Final = (
 
 
 def parsed_filter(text: str, *, advanced: bool) -> Test:
-    """A test for objects; GraphError with Graph's words for what it does not take."""
+    """A test for objects; GraphError with Graph's error text for what it does not accept."""
     parser = _Parser(text, advanced=advanced)
     test = parser.either()
     if parser.peek() is not None:
@@ -36,36 +36,36 @@ class _Parser:
     def __init__(self, text: str, *, advanced: bool) -> None:
         self._tokens: list[str] = []
         self._advanced = advanced
-        place = 0
+        index = 0
         text = text.rstrip()
-        while place < len(text):
-            match = _TOKEN.match(text, place)
+        while index < len(text):
+            match = _TOKEN.match(text, index)
             if match is None:
                 raise bad_request("Invalid filter clause")
             self._tokens.append(next(part for part in match.groups() if part is not None))
-            place = match.end()
+            index = match.end()
 
     def peek(self) -> str | None:
         return self._tokens[0] if self._tokens else None
 
     def either(self) -> Test:
         left = self._both()
-        while self._word("or"):
+        while self._keyword("or"):
             left = _or(left, self._both())
         return left
 
     def _both(self) -> Test:
         left = self._one()
-        while self._word("and"):
+        while self._keyword("and"):
             left = _and(left, self._one())
         return left
 
     def _one(self) -> Test:
-        if self._word("not"):
+        if self._keyword("not"):
             self._needs_advanced("not")
             inner = self._one()
             return lambda item: not inner(item)
-        if self._word("("):
+        if self._keyword("("):
             inner = self.either()
             self._expect(")")
             return inner
@@ -91,7 +91,7 @@ class _Parser:
         if operator == "in":
             self._expect("(")
             values = [_folded(_literal(self._next()))]
-            while self._word(","):
+            while self._keyword(","):
                 values.append(_folded(_literal(self._next())))
             self._expect(")")
             return lambda item: _folded(item.get(member)) in values
@@ -112,14 +112,14 @@ class _Parser:
             raise bad_request("Invalid filter clause")
         return self._tokens.pop(0)
 
-    def _word(self, word: str) -> bool:
-        if self._tokens and self._tokens[0].lower() == word:
+    def _keyword(self, keyword: str) -> bool:
+        if self._tokens and self._tokens[0].lower() == keyword:
             self._tokens.pop(0)
             return True
         return False
 
-    def _expect(self, word: str) -> None:
-        if not self._word(word):
+    def _expect(self, keyword: str) -> None:
+        if not self._keyword(keyword):
             raise bad_request("Invalid filter clause")
 
 
@@ -141,9 +141,9 @@ def _property(name: str) -> str:
 def _literal(token: str) -> Any:
     if token.startswith("'"):
         return token[1:-1].replace("''", "'")
-    words = {"true": True, "false": False, "null": None}
-    if token.lower() in words:
-        return words[token.lower()]
+    literals = {"true": True, "false": False, "null": None}
+    if token.lower() in literals:
+        return literals[token.lower()]
     raise bad_request("Invalid filter clause")
 
 

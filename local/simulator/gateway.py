@@ -45,7 +45,7 @@ class Gateway:
             return self._refused(call, refusal)
         self.counts[call.route.template] = self.counts.get(call.route.template, 0) + 1
         user = self.directory.find(call.route.key) if call.route.key else None
-        action = self.faults.strike(
+        action = self.faults.action_for(
             scope="item" if call.via == "batch" else "single",
             method=call.method,
             path=call.target.partition("?")[0],

@@ -1,4 +1,4 @@
-"""The managed-identity endpoint of App Service and Functions, and the tokens it hands out.
+"""The managed-identity endpoint of App Service and Functions, and the tokens it issues.
 
 The real endpoint keeps a token for about a day: a permission granted in between does not show before the token ends.
 https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference

@@ -174,7 +174,7 @@ class Operations:
 
     def _member(self, call: Call, kind: str, identity: str, selected: tuple[str, ...]) -> dict[str, Any]:
         user = self.directory.users.get(identity) if kind == "user" else None
-        # Whoever may read memberships but no users sees that there is somebody, and the id.
+        # A caller that may read memberships but no users gets each member's id and nothing else.
         if user is None or not call.held_roles() & READ_USERS:
             return {"id": identity}
         return self._shown(user, selected)

@@ -1,4 +1,4 @@
-"""Pages of a list: 100 by default, 999 at most, empty ones with a nextLink where the configuration says so."""
+"""Pages of a list: 100 by default, 999 at most, empty ones with a nextLink where so configured."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ def page[T](
     clock: Clock,
     context: str,
 ) -> Answer:
-    """One page of the items with the absolute link to the next; the link's token carries place and age.
+    """One page of the items with the absolute link to the next; the link's token carries offset and age.
 
     Only what is on the page is shown: a list may be long.
     """

@@ -18,7 +18,7 @@ class Books:
 
 
 class WriteQuota:
-    """One quota of a chosen model; refused calls cost a unit where the model says so."""
+    """One quota of a chosen model; refused calls cost a unit in some models."""
 
     def __init__(self, settings: QuotaSettings, clock: Clock) -> None:
         self._settings = settings

@@ -39,7 +39,7 @@ class Server:
         return application
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
-        action = self._tenant.faults.strike(scope="token", method="GET", path="/msi/token")
+        action = self._tenant.faults.action_for(scope="token", method="GET", path="/msi/token")
         if action:
             mishap = mishap_of(action)
             await asyncio.sleep(mishap.delay + mishap.hang)
@@ -97,7 +97,7 @@ class Server:
         items = parsed_batch(call.body or b"")
         gateway = self._tenant.gateway
         gateway.counts["/$batch"] = gateway.counts.get("/$batch", 0) + 1
-        action = self._tenant.faults.strike(scope="envelope", method="POST", path="/$batch")
+        action = self._tenant.faults.action_for(scope="envelope", method="POST", path="/$batch")
         writes = any(item["method"].upper() != "GET" for item in items)
         gateway.gatekeeper.arrived("write" if writes else "read")
         if action and (action.get("drop") == "before" or {"status", "raw", "redirect"} & set(action)):

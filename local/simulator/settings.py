@@ -145,7 +145,7 @@ def _quota(present: QuotaSettings, value: Any) -> QuotaSettings:
     model = value.get("model", present.model)
     if model not in QUOTA_MODELS:
         raise SettingsError(f"field 'quota.model': must be one of {', '.join(QUOTA_MODELS)}")
-    # A model that is named brings its own figures; without one the figures at hand are adjusted.
+    # A named model brings its own figures; without one the current figures are adjusted.
     base = QUOTA_MODELS[model] if "model" in value else present
     figures = {_camel(item.name): item.name for item in fields(QuotaSettings) if item.name != "model"}
     changes: dict[str, Any] = {}

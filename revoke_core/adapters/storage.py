@@ -1,4 +1,4 @@
-"""Azure Storage clients from the settings, and one translation of everything that can go wrong with them.
+"""Azure Storage clients from the settings, and one translation of every failure of storage.
 
 The connection string wins over the identity form, as in the Functions host
 (https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection).
@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
+from azure.data.tables.aio import TableServiceClient
 
 from revoke_core import logs
 from revoke_core.domain.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Iterator
 
-    from azure.data.tables.aio import TableClient, TableServiceClient
+    from azure.data.tables.aio import TableClient
     from azure.storage.queue.aio import QueueClient
 
     from revoke_core.settings import StorageSettings
@@ -32,9 +36,9 @@ WORK_QUEUE: Final = "revocation-work"
 POISON: Final = "-poison"
 QUEUES: Final = (DOOR_QUEUE, WORK_QUEUE, DOOR_QUEUE + POISON, WORK_QUEUE + POISON)
 
-# Callers wait for these: give up within seconds and say so, rather than hang for the SDK's minutes. With settings of
-# the environment each call would first look for a .netrc, in a thread and by a name that enters Python's table of
-# interned strings and leaves it: within an hour of a large request that table is rebuilt, 4 MB larger.
+# A caller waits for these: give up within seconds instead of the SDK's minutes. With ``use_env_settings`` each call
+# would look for a .netrc first, in a thread and by a name that enters Python's table of interned strings and leaves
+# it: within an hour of a large request that table is rebuilt, 4 MB larger.
 _OPTIONS: Final[dict[str, Any]] = {
     "use_env_settings": False,
     "retry_total": 3,
@@ -47,7 +51,7 @@ _RETRY_SECONDS: Final = 10
 
 
 class Storage:
-    """Table and queue clients of one account, made at first use; the SDKs are imported then, too."""
+    """Table and queue clients of one account, made at first use."""
 
     def __init__(self, *, settings: StorageSettings) -> None:
         self._settings = settings
@@ -59,48 +63,34 @@ class Storage:
     def table_service(self) -> TableServiceClient:
         """The account's tables."""
         if self._tables is None:
-            from azure.data.tables.aio import TableServiceClient  # noqa: PLC0415 -- kept out of the app's import
-
-            if self._settings.connection_string:
-                self._tables = TableServiceClient.from_connection_string(self._settings.connection_string, **_OPTIONS)
+            if text := self._settings.connection_string:
+                self._tables = TableServiceClient.from_connection_string(text, **_OPTIONS)
             else:
-                self._tables = TableServiceClient(
-                    endpoint=self._settings.table_uri or "", credential=self._credential(), **_OPTIONS
-                )
+                endpoint = self._settings.table_uri or ""
+                self._tables = TableServiceClient(endpoint=endpoint, credential=self._credential(), **_OPTIONS)
         return self._tables
 
     def table(self, name: str) -> TableClient:
         """One table."""
         return self.table_service().get_table_client(name)
 
-    async def row(self, table: str, partition: str, key: str, *, select: list[str] | None) -> Any:
-        """One entity with the columns asked for, or ``None`` when it is not there."""
-        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 -- kept out of the app's import
-
-        with answering():
-            try:
-                return await self.table(table).get_entity(partition, key, select=select)
-            except ResourceNotFoundError:
-                return None
-
     def queue(self, name: str) -> QueueClient:
         """One queue."""
         if name not in self._queues:
-            from azure.storage.queue.aio import QueueClient  # noqa: PLC0415 -- as above
+            from azure.storage.queue.aio import QueueClient  # noqa: PLC0415 -- kept out of the app's import
 
-            if self._settings.connection_string:
-                client = QueueClient.from_connection_string(self._settings.connection_string, name, **_OPTIONS)
+            if text := self._settings.connection_string:
+                client = QueueClient.from_connection_string(text, name, **_OPTIONS)
             else:
-                client = QueueClient(
-                    self._settings.queue_uri or "", queue_name=name, credential=self._credential(), **_OPTIONS
-                )
+                uri = self._settings.queue_uri or ""
+                client = QueueClient(uri, queue_name=name, credential=self._credential(), **_OPTIONS)
             self._queues[name] = client
         return self._queues[name]
 
     async def ready(self) -> None:
-        """Make sure that tables and queues exist; asked before every use, done once per process.
+        """Create the tables and queues that are missing; callers await it before every use, it works once per process.
 
-        A deployment declares them, so being forbidden to create one is no fault here: the use itself will tell.
+        A deployment declares them, so a 403 here is no fault: the use itself fails if one is really missing.
         """
         if self._ready is None or (self._ready.done() and self._ready.exception()):
             self._ready = asyncio.create_task(self._create_missing())
@@ -112,60 +102,42 @@ class Storage:
         await asyncio.gather(*(client.close() for client in clients))
 
     async def _create_missing(self) -> None:
-        from azure.core.exceptions import HttpResponseError, ResourceExistsError  # noqa: PLC0415 -- as above
-
-        async def created(create: Any) -> None:
+        async def create(creation: Any) -> None:
             try:
-                await create
+                await creation
             except ResourceExistsError:
                 pass
             except HttpResponseError as problem:
-                if problem.status_code not in (401, 403):
+                if problem.status_code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                     raise
 
-        with answering():
+        with raise_unavailable():
             await asyncio.gather(
-                *(created(self.table(name).create_table()) for name in TABLES),
-                *(created(self.queue(name).create_queue()) for name in QUEUES),
+                *(create(self.table(name).create_table()) for name in TABLES),
+                *(create(self.queue(name).create_queue()) for name in QUEUES),
             )
 
     def _credential(self) -> Any:
         from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415 -- heavy
 
-        named: dict[str, Any] = {"client_id": self._settings.client_id} if self._settings.client_id else {}
+        client_id = self._settings.client_id
+        named: dict[str, Any] = {"client_id": client_id} if client_id else {}
         made = (
             ManagedIdentityCredential(**named, use_env_settings=False)
             if self._settings.managed_identity
-            else DefaultAzureCredential(managed_identity_client_id=self._settings.client_id, use_env_settings=False)
+            else DefaultAzureCredential(managed_identity_client_id=client_id, use_env_settings=False)
         )
         self._credentials.append(made)
         return made
 
 
-async def in_lanes(writes: Iterator[Awaitable[Any]], *, lanes: int) -> None:
-    """Wait for every write, so many under way at a time; each is made only when its turn has come.
-
-    Many large writes all at once would be the largest thing in a host's memory, and building them would keep everything
-    else waiting, the next call to Graph among it.
-    """
-
-    async def lane() -> None:
-        for write in writes:
-            await write
-
-    await asyncio.gather(*(lane() for _ in range(lanes)))
-
-
 @contextmanager
-def answering() -> Iterator[None]:
-    """Turn a storage failure that reaches this far into ``Unavailable``; its own text may quote keys and is dropped."""
-    from azure.core.exceptions import AzureError  # noqa: PLC0415 -- kept out of the app's import
-
+def raise_unavailable() -> Iterator[None]:
+    """Turn a failure of storage into ``Unavailable``; the failure's own text may quote keys and is dropped."""
     try:
         yield
     except AzureError as problem:
-        status = getattr(problem, "status_code", None)
-        logs.failure("storage_failed", problem, status=status)
+        logs.failure("storage_failed", problem, status=getattr(problem, "status_code", None))
         raise Unavailable(
             "The app's storage does not answer, so nothing was accepted. Try again; "
             "GET /api/readiness tells whether table and queue are reachable.",

@@ -1,6 +1,6 @@
-"""Who may do what to which request: the one place that decides it.
+"""Which caller may do what to which request: the one place that decides it.
 
-A route names an action: ``demand`` answers for one that concerns no particular request, ``demand_on`` for the others.
+A route names an action and calls ``require``, or ``require_on`` for an action on one request.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain.errors import NO_SUCH_REQUEST, AccessDenied, NotFound
-from revoke_core.domain.results import RequestedBy
+from revoke_core.domain.request_record import RequestedBy
 
 if TYPE_CHECKING:
     from revoke_core.domain.principal import Principal
-    from revoke_core.domain.results import RequestRecord
+    from revoke_core.domain.request_record import RequestRecord
 
 
 class Role(StrEnum):
@@ -26,7 +26,7 @@ class Role(StrEnum):
 
 
 class Action(Enum):
-    """What a caller can want: a phrase for the refusal, and who may do it to any request or to its own.
+    """What a caller can do: a phrase for the refusal, and the roles that may do it to any request or to its own.
 
     ``own`` is ``None`` where being the submitter is enough, whatever the roles.
     """
@@ -51,27 +51,27 @@ _SEES_ALL: Final = frozenset({Role.READ, Role.CONFIRM})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """A caller that was let in: ``identity`` is ``None`` for a key, which is fingerprinted only where it is logged."""
+    """An authenticated caller; ``identity`` is ``None`` for a key, which is fingerprinted only where it is logged."""
 
     roles: frozenset[str]
     identity: RequestedBy | None = None
     user_id: str | None = None
 
     def owns(self, record: RequestRecord) -> bool:
-        """Whether this very caller submitted the request."""
+        """Whether this caller submitted the request."""
         return self.identity is not None and self.identity.is_same_caller(record.requested_by)
 
     @property
     def confined_to(self) -> RequestedBy | None:
-        """The caller whose requests are all that this one may see in lists; ``None`` for everybody's."""
-        return None if self.roles & _SEES_ALL else self.identity or _NOBODY
+        """The caller whose requests are all that lists may show to this one; ``None`` for all callers' requests."""
+        return None if self.roles & _SEES_ALL else self.identity or RequestedBy(kind="unknown")
 
-    def demand(self, action: Action) -> None:
-        """Pass for an action that needs no particular request, or ``AccessDenied`` naming the role to ask for."""
+    def require(self, action: Action) -> None:
+        """Return for an action on no particular request, or ``AccessDenied`` naming the role to ask for."""
         if not self.roles & action.anyones:
             raise _role_missing(action, action.anyones)
 
-    def demand_on(self, action: Action, record: RequestRecord | None) -> RequestRecord:
+    def require_on(self, action: Action, record: RequestRecord | None) -> RequestRecord:
         """The request, when the caller may do this to it.
 
         A request that is not there and another submitter's are refused alike, so that no answer tells which ids exist:
@@ -87,22 +87,18 @@ class Caller:
             raise _role_missing(action, needed)
         return record
 
-    def demand_user(self) -> str:
+    def require_user(self) -> str:
         """The object id of the person that calls; ``AccessDenied`` for an app on its own, and for a key."""
         if self.user_id is None:
             raise AccessDenied(
                 "Only a person has sign-in sessions of its own, and an application calls here. "
-                f"Name the user in POST /api/revocations; that needs the app role {Role.SUBMIT}.",
-                status=403,
+                f"Name the user in POST /api/revocations; that needs the app role {Role.SUBMIT}."
             )
         return self.user_id
 
 
-_NOBODY: Final = RequestedBy(kind="nobody")
-
-
 def key_holder() -> Caller:
-    """Whoever the host let in with a function key: the keys of single functions are the roles then."""
+    """A caller with a function key, which the host has checked: the keys of single functions are the roles then."""
     return Caller(roles=frozenset(Role))
 
 
@@ -118,7 +114,6 @@ def entra_caller(principal: Principal) -> Caller:
 def _role_missing(action: Action, needed: frozenset[Role]) -> AccessDenied:
     roles = " or ".join(role for role in Role if role in needed)
     return AccessDenied(
-        f"The caller may not {action.phrase}: it needs the app role {roles}. Ask whoever manages this enterprise "
-        "application in Entra to assign it, then get a new token.",
-        status=403,
+        f"The caller may not {action.phrase}: it needs the app role {roles}. Ask an owner of this enterprise "
+        "application in Entra to assign it, then get a new token."
     )

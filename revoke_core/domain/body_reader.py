@@ -1,39 +1,45 @@
-"""Reading the members of a JSON object one by one, collecting everything that is wrong with them."""
+"""Reads the members of a JSON object one by one and collects everything that is wrong with them."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
 
-from revoke_core.domain.errors import Faults
+from revoke_core.domain.errors import Fault, Faults, InvalidRequest
 from revoke_core.domain.identifiers import USER_FORM, is_object_id, names_user
+from revoke_core.domain.redaction import short
 
-LARGEST_BODY: Final = 16 * 1024 * 1024
-LONGEST_REASON: Final = 1000
-LONGEST_FILTER: Final = 4000
 LONGEST_NAME: Final = 200
 LONGEST_KEY: Final = 255
+_LONGEST_FILTER: Final = 4000
 
-BODY_FIELDS: Final = (
-    *("user", "users", "groups", "transitive", "filter", "exclude"),
-    *("reason", "expectedUsers", "dryRun", "verify"),
-)
-OWN_FIELDS: Final = ("reason",)
-QUEUE_FIELDS: Final = ("idempotencyKey", "requestedBy")
 GROUP_FORM: Final = (
     "is not the object id of a group (8-4-4-4-12 hexadecimal digits); copy it from the group's page in Entra"
 )
-_TARGETS: Final = ("user", "users", "groups", "filter")
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BLANKS: Final = " \t\r\n"
 
 
 class BodyReader:
-    """Reads members one by one and collects what is wrong with them."""
+    """Reads members by name; each method notes what is wrong and ``check`` raises one error for all of it.
 
-    def __init__(self, members: dict[str, Any]) -> None:
-        self._members = members
+    ``InvalidRequest`` at once for a value that is no JSON object. A member that is ``null`` is absent.
+    """
+
+    def __init__(self, value: Any, *, wanted: str = "must be a JSON object") -> None:
+        if not isinstance(value, dict):
+            raise InvalidRequest([Fault("", wanted)])
+        self._members = {name: member for name, member in value.items() if member is not None}
         self.faults = Faults()
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the member is there and no empty list."""
+        return self._members.get(name) not in (None, [])
+
+    def check(self) -> None:
+        """Raise ``InvalidRequest`` when anything was wrong."""
+        if self.faults:
+            raise InvalidRequest(self.faults)
 
     def refuse_unknown(self, allowed: tuple[str, ...]) -> None:
         """Note every member that is not one of these."""
@@ -42,23 +48,25 @@ class BodyReader:
             if name not in allowed:
                 self.faults.add(f"/{escaped(name)}", f"is not a known field; known are {known}")
 
-    def names_somebody(self) -> bool:
-        """Whether any member says who is meant."""
-        return any(self._members.get(name) not in (None, []) for name in _TARGETS)
+    def _typed[T](self, name: str, kind: type[T], wanted: str) -> T | None:
+        member = self._members.get(name)
+        # Not isinstance: true is no number.
+        if member is None or type(member) is kind:
+            return member
+        self.faults.add(f"/{name}", wanted)
+        return None
+
+    def user(self, name: str) -> list[str]:
+        """The one text that names a user, as given, or none."""
+        member = self._members.get(name)
+        return [member] if member is not None and self._is_user(member, f"/{name}") else []
 
     def users(self, name: str) -> list[str]:
         """The texts that name users, as given."""
-        member = self._members.get(name)
-        if member is None:
-            return []
-        if name == "user":
-            return [member] if self._is_user(member, "/user") else []
-        if not isinstance(member, list):
-            self.faults.add(f"/{name}", "must be an array of object ids or user principal names")
-            return []
-        if all(isinstance(item, str) for item in member) and all(map(names_user, member)):
-            return member
-        return [item for position, item in enumerate(member) if self._is_user(item, f"/{name}/{position}")]
+        texts = self._typed(name, list, "must be an array of object ids or user principal names") or []
+        if all(isinstance(item, str) for item in texts) and all(map(names_user, texts)):
+            return texts
+        return [item for index, item in enumerate(texts) if self._is_user(item, f"/{name}/{index}")]
 
     def _is_user(self, value: Any, pointer: str) -> bool:
         if not isinstance(value, str):
@@ -71,86 +79,51 @@ class BodyReader:
 
     def groups(self, name: str) -> tuple[str, ...]:
         """Object ids in lower case, each once, in the order first named."""
-        member = self._members.get(name)
-        if member is None:
-            return ()
-        if not isinstance(member, list):
-            self.faults.add(f"/{name}", "must be an array of object ids of groups")
-            return ()
         found: dict[str, None] = {}
-        for position, item in enumerate(member):
-            identity = item.strip(_BLANKS).lower() if isinstance(item, str) else ""
-            if is_object_id(identity):
-                found[identity] = None
+        for index, item in enumerate(self._typed(name, list, "must be an array of object ids of groups") or []):
+            group_id = item.strip(_BLANKS).lower() if isinstance(item, str) else ""
+            if is_object_id(group_id):
+                found[group_id] = None
             else:
-                self.faults.add(f"/{name}/{position}", GROUP_FORM)
+                self.faults.add(f"/{name}/{index}", GROUP_FORM)
         return tuple(found)
 
     def filter(self, name: str) -> str | None:
-        """An OData filter without the blanks around it; whether Graph takes it only Graph can say."""
-        text = self.text(name, LONGEST_FILTER)
+        """An OData filter without the blanks around it; whether it is valid only Graph can say."""
+        text = self.text(name, _LONGEST_FILTER)
         if text is None:
             return None
         trimmed = text.strip()
         if not trimmed:
             self.faults.add(f"/{name}", "is blank; give an OData filter such as department eq 'HP'")
-            return None
-        if _CONTROLS.search(trimmed):
+        elif _CONTROLS.search(trimmed):
             self.faults.add(f"/{name}", "holds control characters; write the filter in one line")
-            return None
         return trimmed
 
     def text(self, name: str, longest: int) -> str | None:
         """A text of at most so many characters."""
-        member = self._members.get(name)
-        if member is None:
-            return None
-        if not isinstance(member, str):
-            self.faults.add(f"/{name}", "must be a text")
-            return None
-        if len(member) > longest:
+        text = self._typed(name, str, "must be a text")
+        if text is not None and len(text) > longest:
             self.faults.add(f"/{name}", f"is longer than {longest} characters")
-            return None
-        if not _storable(member):
+        elif text is not None and text.encode("utf-8", "replace").decode() != text:
             self.faults.add(f"/{name}", "holds characters that cannot be stored (lone surrogates)")
-            return None
-        return member
+        return text
 
     def count(self, name: str) -> int | None:
         """A whole number, 0 or more."""
-        member = self._members.get(name)
-        if member is None:
-            return None
-        if isinstance(member, bool) or not isinstance(member, int) or member < 0:
-            self.faults.add(f"/{name}", "must be a whole number, 0 or more")
-            return None
-        return member
+        wanted = "must be a whole number, 0 or more"
+        number = self._typed(name, int, wanted)
+        if number is not None and number < 0:
+            self.faults.add(f"/{name}", wanted)
+        return number
 
     def flag(self, name: str, *, default: bool) -> bool:
         """True or false."""
-        member = self._members.get(name)
-        if member is None:
-            return default
-        if not isinstance(member, bool):
-            self.faults.add(f"/{name}", "must be true or false")
-            return default
-        return member
-
-
-def _storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        member = self._typed(name, bool, "must be true or false")
+        return default if member is None else member
 
 
 def escaped(name: str) -> str:
     """A member name as part of a JSON Pointer, fit to be shown."""
     printable = name.encode("utf-8", "replace").decode()
     return short(printable.replace("~", "~0").replace("/", "~1"))
-
-
-def short(text: str, longest: int = 120) -> str:
-    """A text cut to what is worth showing."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,15 +1,16 @@
 """Every way a call can be refused, as one tree.
 
 RevokerError
-├── InvalidRequest          the caller's words are wrong: 400, every fault named at once
+├── InvalidRequest          the input is not valid: 400, every fault named at once
 ├── Refused                 the request is well formed but not carried out as it stands
 │   ├── TooLarge            413
 │   ├── GuardRefused        422, more than one request may hold
 │   ├── IdempotencyConflict 409, the key is taken by another body
 │   ├── Conflict            409, the request is not in a state for this
 │   ├── NotFound            404
-│   ├── AccessDenied        401 or 403
-│   │   └── CallerUnknown   401 with a challenge
+│   ├── AccessDenied        403, the caller lacks the role
+│   │   ├── CallerUnknown   401 with a challenge
+│   │   └── LinkRefused     401
 │   └── Unavailable         503 with Retry-After: something the app needs does not answer
 ├── LeaseLost               another worker owns the request now: stop, write nothing
 ├── SettingsError           the app is configured wrongly: it does not start
@@ -19,8 +20,8 @@ RevokerError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, Self
+from http import HTTPStatus
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,18 +60,13 @@ class Faults:
         """Those that are kept."""
         return iter(self._kept)
 
-    def __add__(self, others: Faults) -> Self:
-        both = type(self)(chain(self, others))
-        both._count = len(self) + len(others)
-        return both
-
 
 class RevokerError(Exception):
     """Base of every error this package raises on purpose."""
 
 
 class InvalidRequest(RevokerError):
-    """The caller's words are wrong; ``faults`` are all that is wrong with them, and nothing has happened."""
+    """The input is not valid; ``faults`` are all that is wrong with it, and nothing has happened."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = faults if isinstance(faults, Faults) else Faults(faults)
@@ -85,12 +81,12 @@ class InvalidRequest(RevokerError):
 
 
 class Refused(RevokerError):
-    """A whole call is turned away with one HTTP status and one sentence that says what to do next."""
+    """A whole call is refused with one HTTP status and a sentence that says what to do next."""
 
-    status = 400
-    title = "Refused"
-    kind = "refused"
-    challenge: str | None = None
+    status: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
+    title: ClassVar[str] = "Refused"
+    kind: ClassVar[str] = "refused"
+    challenge: ClassVar[str | None] = None
 
     def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
         super().__init__(detail)
@@ -101,61 +97,67 @@ class Refused(RevokerError):
 class TooLarge(Refused):
     """The body is larger than the app reads."""
 
-    status, title, kind = 413, "Request body too large", "body-too-large"
+    status, title, kind = HTTPStatus.CONTENT_TOO_LARGE, "Request body too large", "body-too-large"
 
 
 class GuardRefused(Refused):
     """A limit on what one request may hold forbids it; ``pointer`` is where it holds too much."""
 
-    status, title, kind = 422, "Refused by a guard", "refused-by-guard"
+    status, title, kind = HTTPStatus.UNPROCESSABLE_CONTENT, "Refused by a guard", "refused-by-guard"
 
     def __init__(self, detail: str, *, pointer: str) -> None:
         super().__init__(detail)
         self.pointer = pointer
 
+    def listed(self) -> list[dict[str, str]]:
+        """The one fault as JSON, as of an ``InvalidRequest``."""
+        return [{"pointer": self.pointer, "detail": self.detail}]
+
 
 class IdempotencyConflict(Refused):
     """The idempotency key belongs to a request with another body."""
 
-    status, title, kind = 409, "Idempotency key already used", "idempotency-conflict"
+    status, title, kind = HTTPStatus.CONFLICT, "Idempotency key already used", "idempotency-conflict"
 
 
 class Conflict(Refused):
     """The request is not in a state in which this can be done."""
 
-    status, title, kind = 409, "Not possible now", "conflict"
+    status, title, kind = HTTPStatus.CONFLICT, "Not possible now", "conflict"
 
 
 class NotFound(Refused):
-    """There is no such request, or the caller may not know of it."""
+    """There is no such request, or the caller may not see it."""
 
-    status, title, kind = 404, "Not found", "not-found"
+    status, title, kind = HTTPStatus.NOT_FOUND, "Not found", "not-found"
 
 
 class AccessDenied(Refused):
-    """The caller is unknown (401) or lacks the role (403)."""
+    """The caller lacks the role."""
 
-    title, kind = "Access denied", "access-denied"
-
-    def __init__(self, detail: str, *, status: int = 401) -> None:
-        super().__init__(detail)
-        self.status = status
+    status, title, kind = HTTPStatus.FORBIDDEN, "Access denied", "access-denied"
 
 
 class CallerUnknown(AccessDenied):
-    """Nobody can tell who calls; ``challenge`` says what would (``WWW-Authenticate``, RFC 6750)."""
+    """The call does not identify its caller; ``challenge`` says how to (``WWW-Authenticate``, RFC 6750)."""
 
-    challenge = "Bearer"
+    status, challenge = HTTPStatus.UNAUTHORIZED, "Bearer"
+
+
+class LinkRefused(AccessDenied):
+    """The signature of an operation link does not open the request."""
+
+    status = HTTPStatus.UNAUTHORIZED
 
 
 class Unavailable(Refused):
     """Something the app needs does not answer; the same call may succeed later."""
 
-    status, title, kind = 503, "Temporarily unavailable", "unavailable"
+    status, title, kind = HTTPStatus.SERVICE_UNAVAILABLE, "Temporarily unavailable", "unavailable"
 
 
 class LeaseLost(RevokerError):
-    """Another worker has taken the request over; whatever this one holds in memory is stale."""
+    """Another worker holds the request's lease now; what this one has in memory is stale."""
 
 
 class SettingsError(RevokerError):

@@ -30,7 +30,7 @@ _REQUEST_ID: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class UserRef:
-    """A user as somebody named it.
+    """A user as a caller or an operator named it.
 
     ``given`` is the text to answer with and ``text`` the text to send to Graph (trimmed; ids in lower case);
     two references with the same ``key`` name the same user for certain, different keys may still do so.

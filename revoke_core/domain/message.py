@@ -12,12 +12,12 @@ from revoke_core.domain.identifiers import is_request_id, parse_user
 from revoke_core.domain.request_body import parse_queue_request, read_json
 
 if TYPE_CHECKING:
-    from revoke_core.domain.request import Limits, QueueClaims, RevocationRequest
+    from revoke_core.domain.request import QueueClaims, RequestLimits, RevocationRequest
 
 _BLANKS: Final = " \t\r\n\ufeff\x00"
 
 
-def parse_message(text: str, limits: Limits) -> tuple[RevocationRequest, QueueClaims]:
+def parse_message(text: str, limits: RequestLimits) -> tuple[RevocationRequest, QueueClaims]:
     """The request in a message; ``InvalidRequest`` when it cannot be read or is not valid.
 
     The faults are those of the first form the text takes: a message that is JSON is judged as JSON.
@@ -25,18 +25,13 @@ def parse_message(text: str, limits: Limits) -> tuple[RevocationRequest, QueueCl
     trimmed = text.strip(_BLANKS)
     value = _decoded(trimmed)
     if value is None:
-        unwrapped = _from_base64(trimmed)
-        value = _decoded(unwrapped.strip(_BLANKS)) if unwrapped is not None else None
+        value = _decoded(_from_base64(trimmed).strip(_BLANKS))
     if value is None:
-        raise InvalidRequest(
-            [
-                Fault(
-                    "",
-                    "the message is not JSON, a user id, a user principal name, nor base64 of one of them; "
-                    'send {"user": "adele@contoso.com"} or the bare name',
-                )
-            ]
+        detail = (
+            "the message is not JSON, a user id, a user principal name, nor base64 of one of them; "
+            'send {"user": "adele@contoso.com"} or the bare name'
         )
+        raise InvalidRequest([Fault("", detail)])
     return parse_queue_request(value, limits)
 
 
@@ -52,20 +47,19 @@ def _decoded(text: str) -> Any:
         if text.startswith("{"):
             raise
         return None
-    if isinstance(value, str):
-        return {"user": value}
-    return value
+    return {"user": value} if isinstance(value, str) else value
 
 
-def _from_base64(text: str) -> str | None:
+def _from_base64(text: str) -> str:
+    """The text that base64 stands for, or an empty one."""
     try:
         return base64.b64decode(text, validate=True).decode()
     except (binascii.Error, ValueError):
-        return None
+        return ""
 
 
 def referenced_request(body: str) -> str | None:
-    """The request a work message names, or ``None`` when it is not one of ours."""
+    """The request that a work message names, or ``None`` for a message that this app did not write."""
     try:
         request_id = json.loads(body)["requestId"]
     except (ValueError, TypeError, KeyError):

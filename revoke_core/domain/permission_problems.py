@@ -1,4 +1,4 @@
-"""What is said when a Microsoft Graph permission is missing: what for, and the command that grants it.
+"""Problems for a missing Microsoft Graph permission: what it is for, and the command that grants it.
 
 All of it is ``appPermissionMissing``; the texts follow from the token that was refused, never from Graph's message.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from revoke_core.domain.moments import written
 from revoke_core.domain.permissions import DEFAULT_GRANT, READ_GROUPS, READ_USERS, grant_command
-from revoke_core.domain.results import Problem
+from revoke_core.domain.problems import Problem
+from revoke_core.domain.timestamps import written
 
 if TYPE_CHECKING:
     from revoke_core.domain.permissions import TokenFacts
@@ -46,7 +46,7 @@ def users_not_readable(token: TokenFacts) -> Problem:
 
 
 def refused_under_broad_permission(token: TokenFacts) -> Problem:
-    """A 403 that may mean either thing: nobody was revoked with this token yet, so both explanations are given."""
+    """A 403 that may mean either thing: this token has revoked no user yet, so both explanations are given."""
     missing = app_permission_missing(token)
     return Problem(
         missing.code,
@@ -74,13 +74,13 @@ def _not_readable(purpose: str, permission: str, accepted: frozenset[str], token
         return Problem(
             "appPermissionMissing",
             f"Microsoft Graph refuses to let the app {purpose}, although its token carries a permission for it; "
-            "nobody was revoked.",
+            "no user was revoked.",
             f"Something in this tenant asks for more than {permission}, or the permission was just taken away. "
             f"Name the users in users meanwhile. {granting}",
         )
     return Problem(
         "appPermissionMissing",
         f"The app's identity lacks the Microsoft Graph permission {permission}, without which it may not {purpose}; "
-        "nobody was revoked.",
+        "no user was revoked.",
         granting,
     )

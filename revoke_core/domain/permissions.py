@@ -42,7 +42,7 @@ class TokenFacts:
     """What the app reads from its own access token, without checking the signature (Graph does that).
 
     ``roles`` is ``None`` when the token could not be read; an empty set means it carries no permission at all.
-    ``fingerprint`` tells tokens apart and gives nothing away.
+    ``fingerprint`` names the token without revealing it.
     """
 
     fingerprint: str
@@ -76,7 +76,7 @@ def missing(token: TokenFacts, *, needs_groups: bool) -> list[str]:
 def grant_command(permissions: list[str], principal_id: str | None) -> str | None:
     """Azure CLI lines that grant the permissions to the app's managed identity, or ``None`` when there are none.
 
-    Whoever runs them needs the Entra role Privileged Role Administrator.
+    The person who runs them needs the Entra role Privileged Role Administrator.
     """
     if not permissions:
         return None

@@ -1,8 +1,8 @@
-"""Who calls, as App Service authentication says it in the header ``X-MS-CLIENT-PRINCIPAL``.
+"""The caller as App Service authentication names it in the header ``X-MS-CLIENT-PRINCIPAL``.
 
 Base64 of ``{"auth_typ", "name_typ", "role_typ", "claims": [{"typ", "val"}]}``; some claims carry the long names of the
-default claim mapping (https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities). Whatever
-is not exactly of this form names nobody: there is no half-known caller.
+default claim mapping (https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities). A
+header that is not exactly of this form is refused whole.
 """
 
 from __future__ import annotations

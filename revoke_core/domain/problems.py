@@ -7,10 +7,23 @@ They map what Microsoft's own error texts leave open: "Insufficient privileges t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-from revoke_core.domain.redaction import redacted
-from revoke_core.domain.results import Problem
+from revoke_core.domain.redaction import redacted, short
+
+_LONGEST_QUOTE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a user or request was not revoked: a stable code, a sentence, and what a person can do about it."""
+
+    code: str
+    message: str
+    hint: str = ""
+    faults: tuple[dict[str, str], ...] = ()
+
 
 USER_NOT_FOUND: Final = Problem(
     "userNotFound",
@@ -58,7 +71,7 @@ NO_TOKEN: Final = Problem(
 )
 PROTECTED_UNREADABLE: Final = Problem(
     "protectedListUnreadable",
-    "The protected list cannot be read, and without it nobody is revoked.",
+    "The protected list cannot be read, and without it no user is revoked.",
     "Check PROTECTED_USERS and PROTECTED_GROUP, and that the app may read the group (GroupMember.Read.All).",
 )
 UNVERIFIED: Final = Problem(
@@ -85,7 +98,7 @@ PAUSED: Final = Problem(
 NO_USERS_MATCHED: Final = Problem(
     "noUsersMatched",
     "The request comes down to no user at all.",
-    "Check users, groups, filter and exclude; a group whose membership is hidden shows nobody without "
+    "Check users, groups, filter and exclude; a group whose membership is hidden shows no members without "
     "Member.Read.Hidden.",
 )
 CANCELLED: Final = Problem(
@@ -99,68 +112,32 @@ GRAPH_REFUSED: Final = Problem(
     "Note the Graph request id and ask Microsoft support, or revoke the user in the Entra admin center.",
 )
 
-_LONGEST_QUOTE: Final = 500
-
-STABLE_CODES: Final = (
-    "appPermissionMissing",
-    "groupNotFound",
-    "invalidFilter",
-    *(
-        problem.code
-        for problem in (
-            USER_NOT_FOUND,
-            INVALID_USER,
-            TARGET_PRIVILEGED,
-            EXTERNAL_USER,
-            PROTECTED,
-            EXCLUDED,
-            THROTTLED,
-            GRAPH_UNAVAILABLE,
-            NO_TOKEN,
-            PROTECTED_UNREADABLE,
-            UNVERIFIED,
-            OUTCOME_UNKNOWN,
-            EXPIRED,
-            PAUSED,
-            NO_USERS_MATCHED,
-            CANCELLED,
-            GRAPH_REFUSED,
-        )
-    ),
-    "tooManyUsers",
-    "invalidMessage",
-    "idempotencyConflict",
-    "notProcessed",
-)
-
 
 def group_not_found(group_id: str) -> Problem:
-    """A group that Graph does not know; nobody of the whole request is revoked then."""
+    """A group that Graph does not know; no user of the whole request is revoked then."""
     return Problem(
         "groupNotFound",
-        f"Microsoft Graph knows no group {group_id} in this tenant; nobody was revoked.",
+        f"Microsoft Graph knows no group {group_id} in this tenant; no user was revoked.",
         "Check the object id of the group on its page in Entra, and that the group has not been deleted.",
     )
 
 
 def invalid_filter(message: str) -> Problem:
-    """A filter that Graph refuses, in Graph's own words."""
-    quoted = redacted(message).strip()
-    if len(quoted) > _LONGEST_QUOTE:
-        quoted = quoted[: _LONGEST_QUOTE - 1] + "…"
+    """A filter that Graph refuses, with Graph's own message."""
+    quoted = short(redacted(message).strip(), _LONGEST_QUOTE)
     return Problem(
         "invalidFilter",
-        "Microsoft Graph refuses the filter; nobody was revoked." + (f" It says: {quoted}" if quoted else ""),
+        "Microsoft Graph refuses the filter; no user was revoked." + (f" It says: {quoted}" if quoted else ""),
         "Correct the OData filter; try it first with GET /v1.0/users?$filter=… in Graph Explorer "
         "(https://learn.microsoft.com/graph/filter-query-parameter).",
     )
 
 
 def list_refused(what: str, status: int) -> Problem:
-    """A refusal for which there is no other code; ``what`` was to be read."""
+    """A refusal to list ``what`` for which there is no other code."""
     return Problem(
         "graphRefused",
-        f"Microsoft Graph refuses to list {what} (status {status}); nobody was revoked.",
+        f"Microsoft Graph refuses to list {what} (status {status}); no user was revoked.",
         "Try the same list in Graph Explorer, or name the users in users.",
     )
 
@@ -169,7 +146,7 @@ def too_many_users(most: int) -> Problem:
     """Groups or a filter come down to more users than one request may have."""
     return Problem(
         "tooManyUsers",
-        f"The request comes down to more than {most} users; nobody was revoked.",
+        f"The request comes down to more than {most} users; no user was revoked.",
         "Narrow the groups or the filter, or have an operator raise MAX_USERS.",
     )
 
@@ -178,7 +155,7 @@ def invalid_message(faults: list[dict[str, str]]) -> Problem:
     """A queue message that cannot be carried out; ``faults`` as in a 400."""
     return Problem(
         "invalidMessage",
-        "The queue message is not a valid request; nobody was revoked.",
+        "The queue message is not a valid request; no user was revoked.",
         "Correct what errors names and send the message again; the README shows the accepted forms.",
         tuple(faults),
     )
@@ -186,11 +163,17 @@ def invalid_message(faults: list[dict[str, str]]) -> Problem:
 
 IDEMPOTENCY_CONFLICT: Final = Problem(
     "idempotencyConflict",
-    "The message's idempotency key belongs to an earlier request with another body; nobody was revoked.",
+    "The message's idempotency key belongs to an earlier request with another body; no user was revoked.",
     "Use a new idempotencyKey for a new request.",
 )
 NOT_PROCESSED: Final = Problem(
     "notProcessed",
-    "The message could not be carried out after several tries and was put aside.",
+    "The message could not be carried out after several tries and was moved to the poison queue.",
     "See the app's log for the cause, then send the message again.",
+)
+
+# Those above, and those that functions here and in ``permission_problems`` make.
+STABLE_CODES: Final = frozenset(
+    {value.code for value in tuple(globals().values()) if isinstance(value, Problem)}
+    | {"appPermissionMissing", "groupNotFound", "invalidFilter", "invalidMessage", "tooManyUsers"}
 )

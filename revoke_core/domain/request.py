@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from revoke_core.domain.folding import Named
 from revoke_core.domain.named_users import NamedUsers, keys
+from revoke_core.domain.seen_users import SeenUsers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationRequest:
-    """A valid request. ``users`` are in the order named and may still name somebody twice.
+    """A valid request. ``users`` are in the order named and may name a user twice.
 
     ``groups`` are object ids of groups whose user members are meant, transitive ones unless ``transitive`` is false;
     ``filter`` is an OData filter over Graph's ``/users``; ``retry_of`` is a request whose failed users are meant.
     ``part_sizes`` is how many named users stand in each part of a stored request; there ``users`` is empty when they
-    take more than one part, and ``StatusLog.named_users`` reads them.
+    take more than one part, and ``RequestRows.get_named_users`` reads them.
     """
 
     users: Sequence[UserRef] = NamedUsers()
@@ -50,16 +50,20 @@ class RevocationRequest:
 
     def distinct(self) -> int:
         """How many of ``users`` are left once textual repetitions are folded."""
-        named = Named()
+        seen = SeenUsers()
         for key in keys(self.users):
-            named.add(key)
-        return len(named)
+            seen.add(key)
+        return len(seen)
+
+    @property
+    def is_named_only(self) -> bool:
+        """Whether the request finds no users through a group or a filter."""
+        return not self.groups and self.filter is None
 
     def must_be_confirmed(self, found: int, *, max_unconfirmed: int) -> bool:
-        """Whether somebody has to say yes to so many users before one is sent: a named list is its own count."""
-        is_named_only = not self.groups and self.filter is None
+        """Whether a person has to confirm so many users before one is sent: a named list is its own count."""
         is_expected = self.expected_users is not None and found <= self.expected_users
-        return not (is_named_only or self.dry_run or is_expected or found <= max_unconfirmed)
+        return not (self.is_named_only or self.dry_run or is_expected or found <= max_unconfirmed)
 
     def digest(self) -> str:
         """SHA-256 over the meaning of the request, so that spacing and key order do not matter."""
@@ -75,7 +79,7 @@ class RevocationRequest:
             "verify": self.verify,
         }
         digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
-        # One by one: 100,000 users must not stand in memory once more.
+        # One by one: 100,000 users must not be in memory twice.
         for key in keys(self.users):
             digest.update(f"\n{key}".encode())
         return digest.hexdigest()
@@ -83,14 +87,14 @@ class RevocationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueClaims:
-    """What only a queue message may carry beside the request: its own key, and who it says sent it."""
+    """What only a queue message may carry beside the request: its idempotency key and its sender's name."""
 
     idempotency_key: str | None = None
     requested_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """The operator's limits on one request."""
 
     max_users: int

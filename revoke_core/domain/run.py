@@ -1,59 +1,93 @@
-"""How far the work on a request has come, and who does it."""
+"""The run row: which worker holds a request, and how far the work has come."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from revoke_core.domain.schedules import CLOCK_SKEW, LEASE
 
 if TYPE_CHECKING:
-    from revoke_core.domain.results import Counts, Problem
+    from revoke_core.domain.problems import Problem
+    from revoke_core.domain.user_state import Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flight:
-    """Users of one call to Graph that was announced and is not settled: the write-ahead mark."""
+class SendIntent:
+    """Write-ahead record of one call to Graph: its users' positions and when it was announced.
+
+    It is committed before the call leaves and removed with the call's outcome. A worker that takes over and finds one
+    does not know whether the call left: its users are ambiguous.
+    """
 
     positions: tuple[int, ...]
     sent_at: datetime
 
 
+class RunChanges(TypedDict, total=False):
+    """The parts of the run row that a worker changes while it works; see ``Run`` for their meaning."""
+
+    owner: str
+    lease_until: datetime | None
+    due_at: datetime | None
+    checkpoint: str | None
+    positions: int
+    planned: bool
+    indexed_to: int
+    readable: bool
+    verifying: bool
+    held_at: datetime | None
+    confirmation_waived: bool
+    cancelled: int
+    excluded: int
+    failures: int
+    blocked_by: str | None
+    warnings: tuple[str, ...]
+    refusal: Problem | None
+    abort_reason: Problem | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The one row per request that says who works on it and how far it has come; it stays as long as the request.
+    """One row per request, kept as long as the request.
 
-    ``version`` is the storage's own mark of this state: a save under an older one is refused (``LeaseLost``), which is
-    the fence against a worker that was given up for dead. ``next_at`` is when there is something to do again.
+    Lease: ``owner`` and ``epoch`` name the worker, ``lease_until`` how long other workers stay away, ``due_at`` when
+    there is something to do again once no worker holds the lease. ``version`` is the row's ETag and the fencing token:
+    a save under an older one raises ``LeaseLost``.
 
-    Planning: ``checkpoint`` is where the sources go on, ``positions`` how many users have their rows, ``planned`` that
-    these are all, ``indexed_to`` how many are entered by user. Sending: ``flights`` are the calls whose outcome is not
-    written yet, ``done_to`` the position up to which nobody waits to be sent. Proof: ``proving`` says that cut-offs
-    can be read, so that ``revoked`` is not the last word.
+    Planning: ``checkpoint`` is where the sources go on, ``positions`` how many users have rows, ``planned`` that these
+    are all, ``indexed_to`` how many are in the index by user. ``readable`` says that Graph lets the app read users.
 
-    Whether found users wait for somebody is decided once, whatever the operator sets later: ``held_at`` says since when
-    they do, ``unheld`` that they need not.
+    Sending: ``intents`` are the calls whose outcome is not committed yet, ``low_watermark`` the position up to which
+    no user waits to be sent or settled. ``verifying`` says that cut-offs are read back, so that ``revoked`` is not
+    final.
 
-    ``cancel_requested``, ``confirmed_at`` and ``confirmed_users`` (the number that was named) are set from outside, by
-    whoever may; the worker adopts them with its next save. ``refusal`` is why the whole request fails, ``stopped`` why
-    the users still open do.
+    Confirmation is decided once, whatever the operator sets later: ``held_at`` is since when the request waits for it,
+    ``confirmation_waived`` that it need not.
+
+    External signals, written by the control routes and merged into the worker's next commit: ``cancel_requested``,
+    ``confirmed_at`` and ``confirmed_users`` (the number that was named).
+
+    Trouble: ``refusal`` is why the whole request fails, ``abort_reason`` why its open users do. ``blocked_by`` is the
+    code of the transient problem in the way and ``failures`` how often in a row it was met.
     """
 
     request_id: str
     owner: str = ""
     epoch: int = 0
     lease_until: datetime | None = None
-    next_at: datetime | None = None
+    due_at: datetime | None = None
     checkpoint: str | None = None
     positions: int = 0
     planned: bool = False
     indexed_to: int = 0
-    proving: bool = False
-    flights: tuple[Flight, ...] = ()
-    done_to: int = 0
+    readable: bool = True
+    verifying: bool = False
+    intents: tuple[SendIntent, ...] = ()
+    low_watermark: int = 0
     held_at: datetime | None = None
-    unheld: bool = False
+    confirmation_waived: bool = False
     confirmed_at: datetime | None = None
     confirmed_users: int | None = None
     cancel_requested: bool = False
@@ -61,33 +95,33 @@ class Run:
     counts: Counts
     excluded: int = 0
     failures: int = 0
-    cause: str | None = None
+    blocked_by: str | None = None
     warnings: tuple[str, ...] = ()
     refusal: Problem | None = None
-    stopped: Problem | None = None
+    abort_reason: Problem | None = None
     version: str | None = None
 
     def lease_left(self, now: datetime) -> timedelta:
-        """How long others have to leave the request alone; nothing when nobody holds it.
+        """How long other workers stay away; zero when no worker holds the lease.
 
-        A lease that ends later than one can was written by a host whose clock is wrong, and counts as over: should that
-        host live, the fence holds against it.
+        A lease that ends later than one can was written by a host with a wrong clock and counts as over: should that
+        host live, the fencing token stops it.
         """
         left = (self.lease_until or now) - now
         return left if timedelta(0) < left <= LEASE + CLOCK_SKEW else timedelta(0)
 
     @property
     def is_held(self) -> bool:
-        """Whether somebody has to confirm the number of users first."""
+        """Whether the request waits for a person to confirm the number of users."""
         return self.held_at is not None and self.confirmed_at is None and not self.cancel_requested
 
     @property
-    def said(self) -> tuple[bool, datetime | None]:
-        """What was said from outside."""
+    def external_signals(self) -> tuple[bool, datetime | None]:
+        """What the control routes have said so far."""
         return self.cancel_requested, self.confirmed_at
 
-    def hearing(self, stored: Run) -> Run:
-        """This state on top of the stored one: its version, and what was said from outside meanwhile."""
+    def merge_signals(self, stored: Run) -> Run:
+        """This state on top of the stored row: its ETag and external signals."""
         return replace(
             self,
             version=stored.version,

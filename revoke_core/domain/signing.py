@@ -29,7 +29,7 @@ def is_valid(key: bytes, request_id: str, text: str, now: datetime) -> bool:
 
 
 def fingerprint(key: bytes, secret: str) -> str:
-    """A stable name for whoever holds a secret; without the app's key nobody can test a guess against it."""
+    """A stable name for the holder of a secret; a guess cannot be tested against it without the app's key."""
     return hmac.new(key, f"caller:{secret}".encode(), hashlib.sha256).hexdigest()[:16]
 
 

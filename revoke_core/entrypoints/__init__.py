@@ -1,1 +1,1 @@
-"""Twin doors, HTTP and queue: they turn a call into a use case and its answer into words on the wire."""
+"""HTTP routes and queue handlers: each turns a call into one use case and its result into a response."""

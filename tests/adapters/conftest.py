@@ -11,7 +11,7 @@ from pace_site import Site
 from storage_log import StorageLog, storage_log
 
 from local.processes import start
-from revoke_core.adapters.pace_board import PARTITION
+from revoke_core.adapters.pacing.row import PARTITION
 from revoke_core.adapters.storage import STATE_TABLE, Storage
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ async def requests_sent(azurite: str, storage: Storage) -> list[str]:
 
 @pytest.fixture(scope="module")
 async def pace_storage() -> AsyncIterator[str]:
-    """An emulator of their own: with a clock that is moved, gates stay closed for whoever comes later."""
+    """An emulator for pacing alone: a test that moves the clock leaves gates closed for later tests."""
     child = await start("storage", ["storage", "--queue-port", "0", "--table-port", "0", "--json"])
     yield child.ready["connectionString"]
     await child.stop()

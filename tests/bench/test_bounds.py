@@ -5,9 +5,9 @@ import pytest
 from local.bench.app import Writes
 from local.bench.bounds import MODELS
 from local.bench.cli import main
-from local.bench.counting import Tally
+from local.bench.counting import TrafficCounts
 from local.bench.figures import Figure
-from local.bench.quotas import Measured, figures
+from local.bench.quotas import QuotaRun, figures
 from local.bench.report import write_page
 from local.simulator.clock import Clock
 from local.simulator.quota import WriteQuota
@@ -50,7 +50,7 @@ def test_what_is_admitted_agrees_with_the_bound(model: str, idle: float) -> None
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_bound_speaks_of_the_simulators_quota(model: str) -> None:
+def test_the_bound_is_that_of_the_simulators_quota(model: str) -> None:
     """Both have the same figures: a perfect client that asks without end reaches the bound, and no more."""
     shape, settings = MODELS[model], QUOTA_MODELS[model]
     assert (shape.capacity, shape.refill, shape.window) == (
@@ -72,22 +72,22 @@ def test_a_larger_quota_keeps_its_shape() -> None:
     assert larger.bound(10_000) == pytest.approx(100)
 
 
-def measured(seconds: float, refused: int, storage: int) -> Measured:
+def measured(seconds: float, refused: int, storage: int) -> QuotaRun:
     accepted = tuple(1_000 + seconds * number / 9_999 for number in range(10_000))
-    return Measured(
+    return QuotaRun(
         quota=MODELS["bucket"],
         users=10_000,
         scale=10,
         idle=0,
         seen=Writes(accepted=accepted, refused=refused),
-        tally=Tally(storage=storage, idle=7, graph=1_010),
+        traffic=TrafficCounts(storage=storage, idle=7, graph=1_010),
         memory=90,
         late=0,
         violations=0,
     )
 
 
-def verdicts(result: Measured) -> dict[str, bool | None]:
+def verdicts(result: QuotaRun) -> dict[str, bool | None]:
     return {line.name: line.kept for line in figures([result])}
 
 
@@ -103,14 +103,14 @@ def test_a_run_at_the_bound_keeps_its_budgets() -> None:
     }
 
 
-def test_a_run_off_its_budgets_is_told() -> None:
+def test_a_run_over_its_budgets_is_reported() -> None:
     """Slower than 97 % of the bound, too many refused calls, too many transactions."""
     found = verdicts(measured(36.5, 60, 2_010))
     assert [found[name] for name in found if found[name] is not None] == [False, False, True, False]
 
 
 def test_the_page_holds_command_figures_and_plot(tmp_path: Path) -> None:
-    """Whoever reads it can repeat it."""
+    """A reader can repeat the measurement."""
     page = tmp_path / "performance.md"
     results = [measured(36.0, 0, 2_000)]
     write_page(page, ["--only", "quotas"], figures(results), results)
@@ -126,7 +126,7 @@ def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """A typing error does not end in a bench of nothing."""
     with pytest.raises(SystemExit):
         main(["--only", "quota"])
-    assert "'quota' is not among one, imports" in capsys.readouterr().err
+    assert "'quota' is not among one, small, imports" in capsys.readouterr().err
 
 
 def test_a_figure_without_a_budget_has_no_verdict() -> None:

@@ -107,7 +107,7 @@ def deployed(folder: Path, host: str = "revoker.scm.contoso.com") -> subprocess.
 
 
 def test_the_package_is_uploaded_as_it_is(endpoint: Endpoint, tmp_path: Path) -> None:
-    """Every byte, without a remote build, as whoever is signed in; done when the deployment is."""
+    """Every byte, without a remote build, as the account that is signed in; done when the deployment is."""
     done = deployed(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     upload, *polls = endpoint.seen
@@ -124,7 +124,7 @@ def test_the_package_is_uploaded_as_it_is(endpoint: Endpoint, tmp_path: Path) ->
 
 
 def test_a_deployment_that_fails_fails_the_script(endpoint: Endpoint, tmp_path: Path) -> None:
-    """And shows what the platform said."""
+    """And shows the platform's own message."""
     endpoint.states = [2, 3]
     done = deployed(tmp_path)
     assert done.returncode == 1

@@ -75,7 +75,7 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
     ],
 )
 def test_a_loose_pin_is_seen(line: str) -> None:
-    """Tags, branches, short commits and commits without a version are told apart from pins."""
+    """Tags, branches, short commits and commits without a version are distinguished from pins."""
     assert len(unpinned(f"    steps:\n      {line}\n")) == 1
 
 
@@ -160,7 +160,7 @@ def test_deploying_is_by_hand_and_behind_an_environment() -> None:
 
 
 def test_the_environments_variables_are_documented() -> None:
-    """Whoever sets up an environment finds every variable on the page of the package."""
+    """The page of the package names every variable that an environment needs."""
     names = re.findall(r"vars\.(\w+)", (ROOT / ".github" / "workflows" / "deploy.yml").read_text())
     assert names
     page = (ROOT / "docs" / "package.md").read_text()

@@ -6,14 +6,14 @@ import pytest
 from revoke_core.domain.access import Action, Caller, Role, entra_caller, key_holder
 from revoke_core.domain.errors import AccessDenied, NotFound
 from revoke_core.domain.principal import Principal
-from revoke_core.domain.results import RequestedBy, RequestRecord, RequestStatus
+from revoke_core.domain.request_record import RequestedBy, RequestRecord, RequestStatus
 
 OID = "8f5d1c2e-0000-4000-8000-00000000000a"
 OTHER = "8f5d1c2e-0000-4000-8000-00000000000b"
 SUBMIT, READ, CONFIRM = Role
 ALL = (SUBMIT, READ, CONFIRM)
-# Who may do what: to anybody's request, and to its own. Written out, so that a change of the rule shows here.
-ANYBODYS = {
+# Which roles may do what: to any request, and to its own. Written out, so that a change of the rule shows here.
+ANY_REQUEST = {
     Action.READ: {READ, CONFIRM},
     Action.CONFIRM: {CONFIRM},
     Action.CANCEL: {CONFIRM},
@@ -56,24 +56,24 @@ MINE = record(RequestedBy(kind="entra", id=OID, name="Adele before her marriage"
 def test_an_action_needs_one_of_its_roles(action: Action, roles: tuple[Role, ...]) -> None:
     """403 names the role to ask for."""
     if AT_ALL[action] & set(roles):
-        caller(*roles).demand(action)
+        caller(*roles).require(action)
         return
     with pytest.raises(AccessDenied) as refused:
-        caller(*roles).demand(action)
+        caller(*roles).require(action)
     assert refused.value.status == 403
     assert all(role in refused.value.detail for role in AT_ALL[action])
 
 
 @pytest.mark.parametrize("roles", SETS)
-@pytest.mark.parametrize("action", ANYBODYS)
+@pytest.mark.parametrize("action", ANY_REQUEST)
 def test_what_may_be_done_to_anothers_request(action: Action, roles: tuple[Role, ...]) -> None:
     """Who does not see it gets 404 as for an id that does not exist; who sees it and may not touch it, 403."""
-    if ANYBODYS[action] & set(roles):
-        assert caller(*roles).demand_on(action, THEIRS) is THEIRS
+    if ANY_REQUEST[action] & set(roles):
+        assert caller(*roles).require_on(action, THEIRS) is THEIRS
         return
     hidden = roles == (SUBMIT,)
     with pytest.raises(NotFound if hidden else AccessDenied) as refused:
-        caller(*roles).demand_on(action, THEIRS)
+        caller(*roles).require_on(action, THEIRS)
     assert refused.value.status == (404 if hidden else 403)
 
 
@@ -82,10 +82,10 @@ def test_what_may_be_done_to_anothers_request(action: Action, roles: tuple[Role,
 def test_what_may_be_done_to_ones_own_request(action: Action, roles: tuple[Role, ...]) -> None:
     """Reading it needs no role, for ``POST /me/revocations`` needs none."""
     if OWN[action] & {*roles, None}:
-        assert caller(*roles).demand_on(action, MINE) is MINE
+        assert caller(*roles).require_on(action, MINE) is MINE
         return
     with pytest.raises(AccessDenied) as refused:
-        caller(*roles).demand_on(action, MINE)
+        caller(*roles).require_on(action, MINE)
     assert refused.value.status == 403
     assert any(role in refused.value.detail for role in OWN[action] if role)
 
@@ -96,12 +96,12 @@ def test_no_answer_tells_whether_a_hidden_id_exists(action: Action, roles: tuple
     """Another's request that one may not see and an unknown id are refused with the same words."""
     if {READ, CONFIRM} & set(roles):
         with pytest.raises(NotFound):
-            caller(*roles).demand_on(action, None)
+            caller(*roles).require_on(action, None)
         return
     refusals = []
     for found in (THEIRS, None):
         with pytest.raises((NotFound, AccessDenied)) as refused:
-            caller(*roles).demand_on(action, found)
+            caller(*roles).require_on(action, found)
         refusals.append((refused.value.status, refused.value.detail))
     assert refusals[0] == refusals[1]
 
@@ -116,7 +116,7 @@ def test_no_answer_tells_whether_a_hidden_id_exists(action: Action, roles: tuple
     ],
 )
 def test_only_the_same_entra_caller_is_the_owner(requested_by: RequestedBy) -> None:
-    """Neither a queue message that claims to be somebody nor a key is mistaken for a person."""
+    """Neither a queue message that claims an identity nor a key is mistaken for a person."""
     assert not caller(SUBMIT).owns(record(requested_by))
     assert caller(SUBMIT).owns(MINE)
 
@@ -126,13 +126,13 @@ def test_a_role_is_its_exact_name(role: str) -> None:
     """Nothing similar opens anything."""
     for action in AT_ALL:
         with pytest.raises(AccessDenied):
-            caller(role).demand(action)
+            caller(role).require(action)
     with pytest.raises(AccessDenied):
-        caller(role).demand_on(Action.READ, THEIRS)
+        caller(role).require_on(Action.READ, THEIRS)
 
 
 def test_lists_are_confined_to_a_submitters_own_requests() -> None:
-    """Readers and confirmers see all; whoever has neither role only itself."""
+    """Readers and confirmers see all; a caller with neither role sees its own."""
     assert caller(READ).confined_to is None
     assert caller(CONFIRM, SUBMIT).confined_to is None
     for confined in (caller(SUBMIT), caller()):
@@ -144,17 +144,17 @@ def test_a_key_may_do_what_the_function_does_that_it_opens() -> None:
     """The host has checked it; but it is no person with sessions of its own."""
     key = key_holder()
     for action in AT_ALL:
-        key.demand(action)
+        key.require(action)
     for action in OWN:
-        assert key.demand_on(action, THEIRS) is THEIRS
+        assert key.require_on(action, THEIRS) is THEIRS
     assert key.confined_to is None
     with pytest.raises(AccessDenied):
-        key.demand_user()
+        key.require_user()
 
 
 def test_only_a_person_has_own_sessions() -> None:
     """An application's object id is no user to revoke."""
-    assert caller().demand_user() == OID
+    assert caller().require_user() == OID
     with pytest.raises(AccessDenied) as refused:
-        caller(*ALL, is_user=False).demand_user()
+        caller(*ALL, is_user=False).require_user()
     assert refused.value.status == 403

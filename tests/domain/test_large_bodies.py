@@ -1,4 +1,4 @@
-"""What one large body may cost: the event loop reads it while everybody else waits."""
+"""What one large body may cost: the event loop reads it while all other calls wait."""
 
 import json
 import time
@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from revoke_core.domain.errors import GuardRefused, InvalidRequest
-from revoke_core.domain.request import Limits
+from revoke_core.domain.request import RequestLimits
 from revoke_core.domain.request_body import parse_queue_request, parse_request, read_json
 
-LIMITS = Limits(max_users=100, require_reason=False)
+LIMITS = RequestLimits(max_users=100, require_reason=False)
 GROUP = "8f5d1c2e-0000-4000-8000-00000000abcd"
 MEBIBYTE = 1024 * 1024
 
@@ -21,7 +21,7 @@ def names(count: int) -> list[str]:
 
 
 def test_many_names_are_compared_in_no_time() -> None:
-    """Twenty thousand fields, each given twice: one count of the names tells them."""
+    """Twenty thousand fields, each given twice: one count of the names finds them."""
     fields = ",".join(f'"k{number}":1' for number in range(20_000))
     began = time.process_time()
     with pytest.raises(InvalidRequest) as refused:
@@ -43,10 +43,10 @@ def test_many_names_are_compared_in_no_time() -> None:
 )
 @pytest.mark.parametrize("read", [parse_request, parse_queue_request])
 def test_a_body_full_of_faults_takes_no_memory_for_each(read: Any, content: dict[str, Any]) -> None:
-    """A hundred are told and the rest counted, so that no caller can fill an instance with them."""
+    """A hundred are listed and the rest counted, so that no caller can fill an instance with them."""
     tracemalloc.start()
     with pytest.raises(InvalidRequest) as refused:
-        read(content, Limits(max_users=100_000, require_reason=False))
+        read(content, RequestLimits(max_users=100_000, require_reason=False))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # The body itself was there before; tables of its fields may be made, of 5 MiB each.

@@ -4,7 +4,7 @@ import pytest
 
 from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.permissions import TokenFacts
-from revoke_core.domain.verdicts import Answer, Delivery, Effect, graph_error, next_link, of_listing
+from revoke_core.domain.responses import Answer, Delivery, Effect, graph_error, judge_listing, next_link
 
 UNKNOWN = problems.group_not_found("8f5d1c2e-0000-4000-8000-00000000abcd")
 HERE = "8f5d1c2e-0000-4000-8000-00000000abcd"
@@ -18,31 +18,31 @@ def answered(status: int, body: dict[str, Any] | None = None) -> Answer:
     ("status", "body", "effect", "code"),
     [
         (200, {"value": []}, Effect.ACCEPTED, None),
-        (200, {"value": 5}, Effect.AGAIN, "graphUnavailable"),
-        (200, None, Effect.AGAIN, "graphUnavailable"),
-        (204, None, Effect.AGAIN, "graphUnavailable"),
-        (302, None, Effect.AGAIN, "graphUnavailable"),
+        (200, {"value": 5}, Effect.RETRY, "graphUnavailable"),
+        (200, None, Effect.RETRY, "graphUnavailable"),
+        (204, None, Effect.RETRY, "graphUnavailable"),
+        (302, None, Effect.RETRY, "graphUnavailable"),
         (400, None, Effect.FINAL, None),
-        (401, None, Effect.AGAIN, "noToken"),
-        (403, None, Effect.FINAL, None),
+        (401, None, Effect.RETRY, "noToken"),
+        (403, None, Effect.FORBIDDEN, None),
         (404, None, Effect.FINAL, "groupNotFound"),
-        (409, None, Effect.AGAIN, "graphUnavailable"),
+        (409, None, Effect.RETRY, "graphUnavailable"),
         (414, None, Effect.FINAL, "graphRefused"),
-        (429, None, Effect.AGAIN, "throttled"),
-        (500, None, Effect.AGAIN, "graphUnavailable"),
-        (503, None, Effect.AGAIN, "graphUnavailable"),
+        (429, None, Effect.RETRY, "throttled"),
+        (500, None, Effect.RETRY, "graphUnavailable"),
+        (503, None, Effect.RETRY, "graphUnavailable"),
     ],
 )
 def test_what_each_answer_means_for_a_list(status: int, body: Any, effect: Effect, code: str | None) -> None:
     """Only a readable list is one; what may pass is tried again; the rest is final."""
-    verdict = of_listing(answered(status, body), unknown=UNKNOWN)
+    verdict = judge_listing(answered(status, body), unknown=UNKNOWN)
     assert verdict.effect is effect
     assert (verdict.problem.code if verdict.problem else None) == code
 
 
 def test_a_lost_page_is_asked_for_again() -> None:
     """Reading changes nothing."""
-    assert of_listing(Answer(delivery=Delivery.LOST), unknown=UNKNOWN).effect is Effect.AGAIN
+    assert judge_listing(Answer(delivery=Delivery.LOST), unknown=UNKNOWN).effect is Effect.RETRY
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_only_a_text_is_a_link(body: Any, link: str | None) -> None:
         (None, None),
     ],
 )
-def test_only_graphs_own_shape_is_graphs_word(body: Any, error: tuple[str, str] | None) -> None:
+def test_only_graphs_own_shape_is_graphs_error(body: Any, error: tuple[str, str] | None) -> None:
     """A gateway's page says nothing about the question."""
     assert graph_error(answered(400, body)) == error
 

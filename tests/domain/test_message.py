@@ -5,9 +5,9 @@ import pytest
 
 from revoke_core.domain.errors import InvalidRequest
 from revoke_core.domain.message import parse_message
-from revoke_core.domain.request import Limits
+from revoke_core.domain.request import RequestLimits
 
-LIMITS = Limits(max_users=1000, require_reason=False)
+LIMITS = RequestLimits(max_users=1000, require_reason=False)
 UPN = "adele@contoso.com"
 GUID = "8f5d1c2e-0000-4000-8000-00000000abcd"
 

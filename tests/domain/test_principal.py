@@ -123,7 +123,7 @@ def test_a_person_is_told_from_an_application(claims: list[dict[str, Any]], expe
         encoded(content([*person_claims(OID), claim("x", "y" * LONGEST_HEADER)])),
     ],
 )
-def test_what_is_not_exactly_of_the_form_names_nobody(header: str | None) -> None:
+def test_a_header_not_exactly_of_the_form_is_refused(header: str | None) -> None:
     """Missing, doubled, oversized, damaged, of wrong types: 401 with a challenge, and never a fault of the app."""
     with pytest.raises(CallerUnknown) as refused:
         read_principal(header)
@@ -134,7 +134,7 @@ def test_what_is_not_exactly_of_the_form_names_nobody(header: str | None) -> Non
 
 @pytest.mark.parametrize("provider", ["AAD", "google", "github", "apple", "", None, True, ["aad"], {"aad": 1}])
 def test_only_entra_is_believed(provider: Any) -> None:
-    """Another identity provider's object ids are nobody's here."""
+    """Another identity provider's object ids name no caller here."""
     with pytest.raises(CallerUnknown):
         read(person_claims(OID, "Revocations.Submit"), auth_typ=provider)
 
@@ -154,7 +154,7 @@ def test_only_entra_is_believed(provider: Any) -> None:
         [claim("oid", OID), claim("appid", "me")],
     ],
 )
-def test_a_caller_without_one_object_id_is_nobody(claims: list[dict[str, Any]]) -> None:
+def test_a_caller_without_one_object_id_is_refused(claims: list[dict[str, Any]]) -> None:
     """No id, something else in its place, or two that differ."""
     with pytest.raises(CallerUnknown):
         read([*claims, claim("roles", "Revocations.Submit")])

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from revoke_core.domain.redaction import kept, redacted
+from revoke_core.domain.redaction import redacted, truncate_redacted
 from revoke_core.domain.signing import fingerprint, is_valid, signature
 
 NOW = datetime(2026, 9, 10, tzinfo=UTC)
@@ -21,20 +21,20 @@ KEY = b"k" * 32
     ],
 )
 def test_secrets_are_taken_out(text: str, secret: str) -> None:
-    """What somebody pasted into a message does not end up in the log."""
+    """A secret pasted into a message does not end up in the log."""
     assert secret not in redacted(text)
 
 
 def test_a_secret_at_the_cut_is_not_left_in_half() -> None:
     """Text is redacted before it is cut."""
     text = "x" * 1990 + " AccountKey=" + "s" * 100
-    assert "ssss" not in kept(text)
-    assert len(kept("y" * 100_000)) == 2000
+    assert "ssss" not in truncate_redacted(text)
+    assert len(truncate_redacted("y" * 100_000)) == 2000
 
 
 def test_control_characters_do_not_reach_the_log() -> None:
     """No message can forge or colour a terminal line."""
-    assert "\x1b" not in kept("a\x1b[31mb\x00")
+    assert "\x1b" not in truncate_redacted("a\x1b[31mb\x00")
 
 
 def test_a_signature_opens_one_request_for_48_hours() -> None:

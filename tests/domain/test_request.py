@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revoke_core.domain.body_reader import LARGEST_BODY
 from revoke_core.domain.errors import GuardRefused, InvalidRequest, TooLarge
 from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.named_users import NamedUsers
-from revoke_core.domain.request import Limits, RevocationRequest
-from revoke_core.domain.request_body import parse_request, read_json
+from revoke_core.domain.request import RequestLimits, RevocationRequest
+from revoke_core.domain.request_body import LARGEST_BODY, parse_request, read_json
 
-LIMITS = Limits(max_users=100, require_reason=False)
+LIMITS = RequestLimits(max_users=100, require_reason=False)
 
 
 def read(content: Any) -> RevocationRequest:
@@ -39,7 +38,7 @@ def test_all_faults_are_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("content", [{}, {"users": []}, {"user": None}, {"reason": "x"}])
-def test_a_request_must_name_somebody(content: dict[str, Any]) -> None:
+def test_a_request_must_name_users(content: dict[str, Any]) -> None:
     """An empty request is a fault of the whole body."""
     assert "" in pointers(content)
 
@@ -87,7 +86,7 @@ def test_transitive_is_true_or_false(value: Any) -> None:
     assert pointers({"groups": [GROUP], "transitive": value}) == {"/transitive"}
 
 
-def test_transitive_alone_names_nobody() -> None:
+def test_transitive_alone_names_no_users() -> None:
     """It only says how groups are meant."""
     assert "" in pointers({"transitive": False})
     assert "" in pointers({"groups": []})
@@ -95,7 +94,7 @@ def test_transitive_alone_names_nobody() -> None:
 
 def test_a_hundred_thousand_names_stay_texts() -> None:
     """The largest request is parsed without an object for every user; each is made when it is looked at."""
-    limits = Limits(max_users=100_000, require_reason=False)
+    limits = RequestLimits(max_users=100_000, require_reason=False)
     before = sum(isinstance(item, UserRef) for item in gc.get_objects())
     request = parse_request({"users": [f"user{number}@contoso.com" for number in range(100_000)]}, limits)
     assert request.distinct() == 100_000
@@ -135,7 +134,7 @@ def test_null_is_absent() -> None:
 def test_a_hundred_faults_are_listed_and_the_rest_counted() -> None:
     """A list of a thousand typing errors still gives an answer that can be read."""
     with pytest.raises(InvalidRequest) as refused:
-        parse_request({"users": ["me"] * 150}, Limits(max_users=150, require_reason=False))
+        parse_request({"users": ["me"] * 150}, RequestLimits(max_users=150, require_reason=False))
     listed = refused.value.listed()
     assert len(listed) == 101
     assert listed[-1]["detail"] == "50 more"
@@ -149,7 +148,7 @@ def test_more_users_than_allowed_are_refused_by_the_guard() -> None:
 
 def test_a_reason_can_be_required() -> None:
     """REQUIRE_REASON makes the reason a field that must be there and say something."""
-    limits = Limits(max_users=1, require_reason=True)
+    limits = RequestLimits(max_users=1, require_reason=True)
     for reason in (None, "   "):
         with pytest.raises(InvalidRequest):
             parse_request({"user": "adele@contoso.com", "reason": reason}, limits)

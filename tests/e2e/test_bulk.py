@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-import pytest
 from clients import Api, App, Reply, left_early, send_message, summed, until
 
 REVOKES = {"path": "revokeSignInSessions"}
@@ -74,12 +73,9 @@ async def csv_rows(api: Api, request_id: str) -> list[dict[str, str]]:
     return found
 
 
-@pytest.mark.timeout(
-    400
-)  # twenty-five thousand rows are written, by two processes that share this machine with the test
 async def test_a_very_long_list_is_accepted_at_once_and_can_be_cancelled(bulk: App) -> None:
     """202 within seconds; cancelled right away nobody is revoked, and every one of them has a row that says so."""
-    ids = [str(UUID(int=number, version=4)) for number in range(25_000)]
+    ids = [str(UUID(int=number, version=4)) for number in range(10_000)]
     began = time.monotonic()
     reply = await bulk.api.submit({"users": ids})
     accepted = time.monotonic() - began
@@ -87,9 +83,9 @@ async def test_a_very_long_list_is_accepted_at_once_and_can_be_cancelled(bulk: A
     assert accepted < 5
     request_id = reply.json["id"]
     assert (await bulk.api.say(request_id, "cancel")).status == 202
-    done = (await bulk.api.reaches(request_id, "cancelled", 300)).json
+    done = (await bulk.api.reaches(request_id, "cancelled", 200)).json
     counts = done["counts"]
-    assert counts["total"] == summed(counts) == counts["skipped"] + counts["failed"] == 25_000
+    assert counts["total"] == summed(counts) == counts["skipped"] + counts["failed"] == 10_000
     page = (await bulk.api.get(f"revocations/{request_id}/users?status=skipped&pageSize=5")).json["value"]
     assert {user["error"]["code"] for user in page} == {"cancelled"}
 

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -126,13 +127,19 @@ async def test_a_lost_answer_is_settled_by_reading(api: Api, tenant: Tenant, per
     assert len(await tenant.served(person["id"])) == 1
 
 
-@pytest.mark.parametrize("status", [500, 503, 504])
-async def test_server_errors_are_waited_out(api: Api, tenant: Tenant, person: dict[str, Any], status: int) -> None:
-    """Each error is settled or repeated until the user is verified."""
-    match = {"path": "revokeSignInSessions", "userId": person["id"]}
-    await tenant.post("faults", {"match": match, "action": {"status": status}})
-    reply = await api.submit({"user": person["id"]})
-    assert (await api.finished(reply.json["id"])).user["status"] == "verified"
+async def test_server_errors_are_waited_out(api: Api, tenant: Tenant, numbers: Callable[[], int]) -> None:
+    """Each error, 500, 503 and 504, is settled or repeated until the user is verified."""
+    statuses = (500, 503, 504)
+    people = await tenant.people(len(statuses), f"errors{numbers()}")
+    for status, user in zip(statuses, people, strict=True):
+        match = {"path": "revokeSignInSessions", "userId": user}
+        await tenant.post("faults", {"match": match, "action": {"status": status}})
+    # A request each, at one moment: they wait for the same clock.
+    replies = await asyncio.gather(*(api.submit({"user": user}) for user in people))
+    for reply in replies:
+        assert (await api.finished(reply.json["id"])).user["status"] == "verified"
+    faults = await tenant.get("faults")
+    assert [fault["fired"] for fault in faults] == [1, 1, 1]
 
 
 async def test_a_refused_token_is_replaced(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:

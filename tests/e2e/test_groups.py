@@ -56,12 +56,12 @@ async def test_direct_members_alone_are_hit_when_that_is_asked(
     assert await tenant.served(*deep) == []
 
 
-async def test_five_thousand_members_are_each_revoked_once(bulk: App) -> None:
-    """Confirmed in advance; the tenant's log and the rows are the same."""
-    members = await bulk.tenant.people(5000, "crowd")
+async def test_twelve_hundred_members_are_each_revoked_once(bulk: App) -> None:
+    """More than one page of Graph and many transactions, confirmed in advance; the rows are what the tenant logged."""
+    members = await bulk.tenant.people(1200, "crowd")
     group = await bulk.tenant.group(members)
-    done = await done_with(bulk.api, {"groups": [group], "expectedUsers": 5000}, seconds=150)
-    assert (done["status"], done["counts"]["verified"], summed(done["counts"])) == ("succeeded", 5000, 5000)
+    done = await done_with(bulk.api, {"groups": [group], "expectedUsers": 1200}, seconds=150)
+    assert (done["status"], done["counts"]["verified"], summed(done["counts"])) == ("succeeded", 1200, 1200)
     rows = await bulk.api.users(done["id"])
     assert sorted(user["userId"] for user in rows) == sorted(members)
     served = await bulk.tenant.served(*members)

@@ -6,7 +6,7 @@ import pytest
 from clients import Api, Tenant
 
 from revoke_core.domain.identifiers import accepted_at
-from revoke_core.domain.moments import parsed
+from revoke_core.domain.timestamps import parsed
 
 
 async def test_a_users_history_is_found_by_id_and_by_name_even_when_deleted(

@@ -37,9 +37,9 @@ def directory(session: ClientSession, entra: Kit) -> Tenant:
 
 
 @pytest.fixture
-async def somebody(directory: Tenant, numbers: Callable[[], int]) -> dict[str, Any]:
+async def user(directory: Tenant, numbers: Callable[[], int]) -> dict[str, Any]:
     """A user that no other test touches."""
-    return await directory.new_user(f"somebody{numbers()}@contoso.com")
+    return await directory.new_user(f"entra-user{numbers()}@contoso.com")
 
 
 @pytest.fixture(scope="package")

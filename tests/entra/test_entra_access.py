@@ -1,4 +1,4 @@
-"""Who is let in, and to what."""
+"""Which callers may use which routes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
     from clients import Api, Tenant
 
-# Who gets what from each route about somebody else's request; written out, so that a change of the rules shows here.
+# Who gets what from each route about another caller's request; written out, so that a change of the rules shows here.
 EXPECTED = {
     "POST revocations": {"none": 403, "submit": 200, "read": 403, "confirm": 403, "all": 200},
     "GET revocations": {"none": 403, "submit": 200, "read": 200, "confirm": 200, "all": 200},
@@ -26,11 +26,9 @@ EXPECTED = {
 
 @pytest.mark.parametrize("roles", ROLES)
 @pytest.mark.parametrize("route", EXPECTED)
-async def test_each_role_opens_its_routes(
-    app: Api, foreign: str, somebody: dict[str, Any], route: str, roles: str
-) -> None:
+async def test_each_role_opens_its_routes(app: Api, foreign: str, user: dict[str, Any], route: str, roles: str) -> None:
     """Every role against every route; a 403 names the role to ask for, and nothing was done."""
-    caller = signed_in(*ROLES[roles], object_id=somebody["id"])
+    caller = signed_in(*ROLES[roles], object_id=user["id"])
     reply = await called(app, route, caller, foreign)
     assert reply.status == EXPECTED[route][roles], reply.text
     if reply.status == 403:
@@ -40,7 +38,7 @@ async def test_each_role_opens_its_routes(
 
 
 @pytest.mark.parametrize("route", [*ROUTES, "POST me/revocations"])
-async def test_without_a_principal_nobody_is_let_in(app: Api, foreign: str, route: str) -> None:
+async def test_without_a_principal_no_caller_is_accepted(app: Api, foreign: str, route: str) -> None:
     """401 with a challenge on every route but the open ones."""
     reply = await called(app, route, {}, foreign)
     assert is_problem(reply, 401)
@@ -85,7 +83,7 @@ async def test_a_malformed_principal_is_no_principal(app: Api, name: str) -> Non
 
 
 async def test_a_doubled_principal_is_no_principal(app: Api, session: ClientSession) -> None:
-    """Whoever adds a second header gets neither identity."""
+    """A caller that adds a second header gets neither identity."""
     headers = [(HEADER, signed_in(READ)[HEADER]), (HEADER, signed_in(SUBMIT)[HEADER])]
     async with session.get(f"{app.root}/revocations", headers=headers) as answer:
         assert answer.status == 401
@@ -111,29 +109,29 @@ async def test_a_role_of_another_name_opens_nothing(app: Api, role: str) -> None
     assert is_problem(await app.call("GET", "revocations", headers=signed_in(role)), 403)
 
 
-async def test_a_caller_is_told_before_its_request_is_read(app: Api) -> None:
-    """A stranger learns nothing about its body, and a caller without the role neither."""
+async def test_a_caller_is_refused_before_its_request_is_read(app: Api) -> None:
+    """An unknown caller learns nothing about its body, and a caller without the role neither."""
     for caller, status in (({}, 401), (signed_in(READ), 403)):
         assert is_problem(await app.call("POST", "revocations", headers=caller, data="{"), status)
 
 
-async def test_what_was_refused_was_not_done(app: Api, directory: Tenant, somebody: dict[str, Any]) -> None:
+async def test_what_was_refused_was_not_done(app: Api, directory: Tenant, user: dict[str, Any]) -> None:
     """A 401 or 403 means that nothing happened."""
     for caller in ({}, app.key, signed_in(), signed_in(READ), signed_in(CONFIRM), application(READ)):
-        reply = await submitted(app, caller, {"user": somebody["id"]})
+        reply = await submitted(app, caller, {"user": user["id"]})
         assert reply.status in (401, 403)
-    assert await directory.served(somebody["id"]) == []
+    assert await directory.served(user["id"]) == []
 
 
 @pytest.mark.parametrize("path", ["revocations", "me/revocations"])
 async def test_no_web_page_acts_with_its_visitors_sign_in(
-    app: Api, directory: Tenant, somebody: dict[str, Any], path: str
+    app: Api, directory: Tenant, user: dict[str, Any], path: str
 ) -> None:
     """A post that a stranger's page sends with a browser's cookie is refused; a page with a token of its own is not."""
-    caller = signed_in(SUBMIT, object_id=somebody["id"]) | {"Origin": "https://evil.example.com"}
-    body = {"user": somebody["id"]} if path == "revocations" else None
+    caller = signed_in(SUBMIT, object_id=user["id"]) | {"Origin": "https://evil.example.com"}
+    body = {"user": user["id"]} if path == "revocations" else None
     assert is_problem(await submitted(app, caller, body, path), 403)
-    assert await directory.served(somebody["id"]) == []
+    assert await directory.served(user["id"]) == []
     assert (await submitted(app, caller, body, path, Authorization="Bearer e30.e30.x")).status == 200
 
 

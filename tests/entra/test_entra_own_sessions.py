@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from clients import Api, Tenant
 
 
-async def test_a_person_ends_its_own_sessions(app: Api, directory: Tenant, somebody: dict[str, Any]) -> None:
-    """No role, no body, nobody named: the caller is revoked, proven, and may read how it went."""
-    caller = signed_in(object_id=somebody["id"])
+async def test_a_person_ends_its_own_sessions(app: Api, directory: Tenant, user: dict[str, Any]) -> None:
+    """No role, no body, no user named: the caller is revoked, proven, and may read how it went."""
+    caller = signed_in(object_id=user["id"])
     reply = await submitted(app, caller, None, "me/revocations")
     assert (reply.status, reply.json["status"], reply.json["source"]) == (200, "succeeded", "http")
-    assert (reply.user["userId"], reply.user["status"]) == (somebody["id"], "verified")
-    assert len(await directory.served(somebody["id"])) == 1
+    assert (reply.user["userId"], reply.user["status"]) == (user["id"], "verified")
+    assert len(await directory.served(user["id"])) == 1
     request_id = reply.json["id"]
     for path in (f"revocations/{request_id}", f"revocations/{request_id}/users"):
         assert (await app.call("GET", path, headers=caller)).status == 200
@@ -27,11 +27,9 @@ async def test_a_person_ends_its_own_sessions(app: Api, directory: Tenant, someb
         assert (await app.call("GET", path, headers=signed_in(SUBMIT))).status == 404
 
 
-async def test_own_sessions_keep_key_preference_and_reason(
-    app: Api, directory: Tenant, somebody: dict[str, Any]
-) -> None:
-    """The door is another, the rules are the same."""
-    caller, key = signed_in(object_id=somebody["id"]), str(uuid.uuid4())
+async def test_own_sessions_keep_key_preference_and_reason(app: Api, directory: Tenant, user: dict[str, Any]) -> None:
+    """The route is another, the rules are the same."""
+    caller, key = signed_in(object_id=user["id"]), str(uuid.uuid4())
     body = {"reason": "lost phone"}
     first = await submitted(app, caller, body, "me/revocations", Idempotency_Key=key, Prefer="wait=60")
     again = await submitted(app, caller, body, "me/revocations", Idempotency_Key=key)
@@ -39,7 +37,7 @@ async def test_own_sessions_keep_key_preference_and_reason(
     assert (first.json["reason"], first.headers["Preference-Applied"]) == ("lost phone", "wait=60")
     other = await submitted(app, caller, {"reason": "another"}, "me/revocations", Idempotency_Key=key)
     assert is_problem(other, 409)
-    assert len(await directory.served(somebody["id"])) == 1
+    assert len(await directory.served(user["id"])) == 1
     later = await submitted(app, caller, body, "me/revocations", Prefer="respond-async")
     assert later.status == 202
 
@@ -56,14 +54,14 @@ async def test_own_sessions_keep_key_preference_and_reason(
     ],
 )
 async def test_own_sessions_take_a_reason_and_nothing_else(
-    app: Api, directory: Tenant, somebody: dict[str, Any], body: Any, pointers: list[str]
+    app: Api, directory: Tenant, user: dict[str, Any], body: Any, pointers: list[str]
 ) -> None:
-    """Whoever names somebody else is refused, not quietly served with its own sessions."""
-    caller = signed_in(SUBMIT, object_id=somebody["id"])
+    """A caller that names another user is refused, not quietly served with its own sessions."""
+    caller = signed_in(SUBMIT, object_id=user["id"])
     reply = await submitted(app, caller, body, "me/revocations")
     assert is_problem(reply, 400)
     assert [fault["pointer"] for fault in reply.json["errors"]] == pointers
-    assert await directory.served(somebody["id"]) == []
+    assert await directory.served(user["id"]) == []
 
 
 @pytest.mark.parametrize("roles", ROLES)

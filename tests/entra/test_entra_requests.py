@@ -15,33 +15,31 @@ if TYPE_CHECKING:
     from local.up import Kit
 
 
-async def test_the_log_knows_the_caller(app: Api, entra: Kit, somebody: dict[str, Any]) -> None:
+async def test_the_log_knows_the_caller(app: Api, entra: Kit, user: dict[str, Any]) -> None:
     """Object id, name and client, in the answer, to a reader, and in the table."""
     caller = str(uuid.uuid4())
-    reply = await submitted(
-        app, signed_in(SUBMIT, object_id=caller.upper(), name="Ada Admin"), {"user": somebody["id"]}
-    )
+    reply = await submitted(app, signed_in(SUBMIT, object_id=caller.upper(), name="Ada Admin"), {"user": user["id"]})
     expected = {"kind": "entra", "id": caller, "name": "Ada Admin", "appId": CLIENT}
     assert reply.json["requestedBy"] == expected
     read = await app.call("GET", f"revocations/{reply.json['id']}", headers=signed_in(READ))
     assert read.json["requestedBy"] == expected
     request_id = reply.json["id"]
     async with TableClient.from_connection_string(entra.address["connectionString"], "Revocations") as table:
-        row = await table.get_entity(request_id[:4], request_id)
+        row = await table.get_entity(request_id[:3], request_id)
     assert (row["RequestedByKind"], row["RequestedById"], row["RequestedByAppId"]) == ("entra", caller, CLIENT)
 
 
-async def test_an_application_submits_as_itself(app: Api, somebody: dict[str, Any]) -> None:
+async def test_an_application_submits_as_itself(app: Api, user: dict[str, Any]) -> None:
     """A Logic App's managed identity has roles, an object id and a client id, and no name."""
-    reply = await submitted(app, application(SUBMIT), {"user": somebody["id"]})
+    reply = await submitted(app, application(SUBMIT), {"user": user["id"]})
     assert reply.status == 200
     assert (reply.json["requestedBy"]["name"], reply.json["requestedBy"]["appId"]) == (None, CLIENT)
 
 
-async def test_a_submitter_sees_its_own_requests_and_no_other(app: Api, foreign: str, somebody: dict[str, Any]) -> None:
+async def test_a_submitter_sees_its_own_requests_and_no_other(app: Api, foreign: str, user: dict[str, Any]) -> None:
     """By id in any case, its users, the list, and the history of a user others have revoked too."""
     caller = signed_in(SUBMIT)
-    own = (await submitted(app, caller, {"users": [somebody["id"], "adele@contoso.com"]})).json["id"]
+    own = (await submitted(app, caller, {"users": [user["id"], "adele@contoso.com"]})).json["id"]
     for path in (f"revocations/{own}", f"revocations/{own}/users", f"revocations/{own.upper()}"):
         assert (await app.call("GET", path, headers=caller)).status == 200
     unknown = foreign[:-1] + ("0" if foreign[-1] != "0" else "1")
@@ -52,7 +50,7 @@ async def test_a_submitter_sees_its_own_requests_and_no_other(app: Api, foreign:
     ]
     assert all(is_problem(reply, 404) for reply in refused)
     assert len({reply.text for reply in refused}) == 1
-    for path in ("revocations", "revocations?user=adele@contoso.com", f"revocations?user={somebody['id']}"):
+    for path in ("revocations", "revocations?user=adele@contoso.com", f"revocations?user={user['id']}"):
         assert await listed(app, path, caller) == [own], path
     everything = await listed(app, "revocations", signed_in(READ))
     assert {own, foreign} <= set(everything)
@@ -88,10 +86,10 @@ async def test_another_callers_token_of_a_page_opens_nothing(app: Api, foreign: 
     assert foreign
 
 
-async def test_idempotency_keys_are_each_callers_own(app: Api, somebody: dict[str, Any]) -> None:
+async def test_idempotency_keys_are_each_callers_own(app: Api, user: dict[str, Any]) -> None:
     """The same key of another caller is another request and shows nothing of the first."""
     caller, key = str(uuid.uuid4()), str(uuid.uuid4())
-    body = {"user": somebody["id"], "dryRun": True}
+    body = {"user": user["id"], "dryRun": True}
     first = await submitted(app, signed_in(SUBMIT, object_id=caller), body, Idempotency_Key=key)
     again = await submitted(app, signed_in(SUBMIT, object_id=caller, name="renamed"), body, Idempotency_Key=key)
     other = await submitted(app, signed_in(SUBMIT), body, Idempotency_Key=key)

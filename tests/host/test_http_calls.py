@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("headers", [{}, {"x-functions-key": ""}, {"x-functions-key": "wrong"}])
 async def test_a_function_route_without_its_key_is_401_without_body(host: SampleHost, headers: dict[str, str]) -> None:
-    """Nothing is said about why."""
+    """The answer gives no reason."""
     reply = await host.call("GET", "/api/echo/a", headers=headers)
     assert (reply.status, reply.text) == (401, "")
 
@@ -49,7 +49,7 @@ async def test_admin_routes_need_the_master_key(host: SampleHost) -> None:
     [("DELETE", "/api/echo/a"), ("HEAD", "/api/health"), ("GET", "/api/none"), ("GET", "/echo/a"), ("GET", "/api")],
 )
 async def test_a_wrong_method_is_404_like_an_unknown_route(host: SampleHost, method: str, path: str) -> None:
-    """The real host has no 405, and it asks nobody for a key to a route that is not there."""
+    """The real host has no 405, and a route that does not exist needs no key."""
     reply = await host.call(method, path)
     assert (reply.status, reply.text) == (404, "")
 
@@ -174,7 +174,7 @@ async def test_a_call_under_way_is_answered_when_the_host_is_stopped(begin: Begi
 
 
 async def test_local_settings_are_defaults(begin: Begin) -> None:
-    """``Values`` of local.settings.json count where the environment says nothing."""
+    """``Values`` of local.settings.json apply where the environment has no value."""
     host = await begin(values={"LOCAL_FUNCTION_KEY": "from-the-file", "JOBS": "not-from-the-file"})
     assert host.child.ready["key"] == "from-the-file"
     await host.put("from the environment")

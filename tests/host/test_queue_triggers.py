@@ -29,7 +29,7 @@ async def test_an_output_binding_puts_a_message(host: SampleHost) -> None:
 
 
 async def test_a_failing_message_is_tried_again_and_then_poisoned(begin: Begin) -> None:
-    """As often as maxDequeueCount says; the poison queue gets the text as a new message for seven days."""
+    """As often as maxDequeueCount allows; the poison queue gets the text as a new message for seven days."""
     host = await begin()
     message = await host.put("fail")
     await until(lambda: host.length("-poison"), lambda length: length == 1)
@@ -42,7 +42,7 @@ async def test_a_failing_message_is_tried_again_and_then_poisoned(begin: Begin) 
 
 
 async def test_a_failed_message_waits_for_the_visibility_timeout(begin: Begin) -> None:
-    """The next try comes no earlier than host.json says."""
+    """The next try comes no earlier than host.json allows."""
     host = await begin(queues={"visibilityTimeout": "00:00:02"})
     await host.put("fail")
     first, second = (await host.noted(2, state="begun"))[:2]

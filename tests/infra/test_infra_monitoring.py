@@ -12,7 +12,7 @@ from expansion import ROOT, SETS, one, properties, resources
 
 from revoke_core.adapters.storage import POISON, QUEUES
 from revoke_core.domain.problems import STABLE_CODES
-from revoke_core.domain.results import RequestStatus
+from revoke_core.domain.request_record import RequestStatus
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,14 +20,14 @@ from local.up import kit
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-# Imported by the interpreter at its start; tells at its end where every module came from.
+# Imported by the interpreter at its start; writes at its end where every module came from.
 PROBE = """
 import atexit, json, sys
-def tell():
+def write_modules():
     found = {name: [getattr(m, "__file__", None), getattr(m, "__cached__", None)] for name, m in sys.modules.items()}
     with open(PLACE, "w") as file:
         json.dump(found, file)
-atexit.register(tell)
+atexit.register(write_modules)
 """
 
 
@@ -49,7 +49,7 @@ def byte_code_faults(modules: dict[str, list[str | None]], folder: Path) -> list
 
 @pytest.fixture(scope="module")
 async def packaged(unpacked: Path, session: ClientSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The doors used once from the package; the answers, and the modules of that process at its end."""
+    """HTTP and queue used once from the package; the answers, and the modules of that process at its end."""
     probe = tmp_path_factory.mktemp("probe")
     (probe / "sitecustomize.py").write_text(PROBE.replace("PLACE", repr(str(probe / "modules.json"))))
     environment = {
@@ -73,7 +73,7 @@ async def packaged(unpacked: Path, session: ClientSession, tmp_path_factory: pyt
     }
 
 
-async def test_both_doors_work_from_the_package(packaged: dict[str, Any]) -> None:
+async def test_http_and_queue_work_from_the_package(packaged: dict[str, Any]) -> None:
     """A user over HTTP and one by queue message end verified, and the tenant revoked both."""
     assert packaged["http"].status == 200
     assert packaged["http"].user["status"] == packaged["queue"].user["status"] == "verified"
@@ -95,15 +95,15 @@ async def test_the_app_and_its_dependencies_came_from_the_package(packaged: dict
 
 
 async def test_no_module_of_a_cold_start_is_compiled_again(packaged: dict[str, Any], unpacked: Path) -> None:
-    """Each module that both doors loaded has byte code that the interpreter takes unchecked; it wrote none."""
+    """Each module that HTTP and queue loaded has byte code that the interpreter takes unchecked; it wrote none."""
     assert len(packaged["modules"]) > 700
     assert byte_code_faults(packaged["modules"], unpacked) == []
     assert packaged["written"] == set()
 
 
 def test_the_package_needs_nothing_but_the_standard_library(unpacked: Path) -> None:
-    """App, runtime and Graph client load in an interpreter that knows the package alone."""
-    code = "import json, sys, azure_functions_runtime, function_app\nfunction_app.core().wire._built()\n"
+    """App, runtime and Graph client load in an interpreter that has the package alone."""
+    code = "import json, sys, azure_functions_runtime, function_app\nfunction_app.core().transport._built()\n"
     code += 'print(json.dumps({n: [getattr(m, "__file__", None), m.__dict__.get("__cached__")] '
     code += "for n, m in sys.modules.items()}))"
     environment = {"AzureWebJobsStorage": "UseDevelopmentStorage=true", "PATH": ""}

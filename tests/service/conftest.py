@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import ClientSession
 from engine import Engine, HandSetClock, WatchedLog
-from listing import Directory
+from listing import Directory, Reading
 from steps import JumpingClock
 
 from local.simulator.server import running
 from local.simulator.tenant import Tenant
-from revoke_core.adapters.pace_board import PARTITION, ROW
+from revoke_core.adapters.clock import SystemClock
+from revoke_core.adapters.graph.client import MicrosoftGraph
+from revoke_core.adapters.graph.identity import GraphIdentity
+from revoke_core.adapters.graph.transport import GraphTransport
+from revoke_core.adapters.pacing.row import PARTITION, ROW
 from revoke_core.adapters.storage import STATE_TABLE, Storage
+from revoke_core.adapters.tables.status_log import TableStatusLog
+from revoke_core.service.engine.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,3 +66,15 @@ async def still(storage: Storage, directory: Directory) -> AsyncIterator[tuple[E
     await made.close()
     # Written by a clock that is far from all others now.
     await storage.table(STATE_TABLE).delete_entity(PARTITION, ROW)
+
+
+@pytest.fixture
+async def reading(directory: Directory, storage: Storage) -> AsyncIterator[Reading]:
+    """Sources as the app builds them."""
+    clock = SystemClock()
+    identity = GraphIdentity(client_id=None, resource="https://graph.microsoft.com", clock=clock)
+    transport = GraphTransport(endpoint=directory.root, identity=identity, clock=clock)
+    log = TableStatusLog(storage=storage)
+    yield Reading(sources=Sources(log=log, graph=MicrosoftGraph(transport=transport, identity=identity)), log=log)
+    await transport.close()
+    await identity.discard_credential()

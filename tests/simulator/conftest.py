@@ -48,7 +48,7 @@ class Reply:
 
 
 class Simulator:
-    """Speaks to one tenant as a client does; paths go out exactly as written."""
+    """Calls one tenant as a client does; paths go out exactly as written."""
 
     def __init__(self, session: ClientSession, root: str) -> None:
         self._session = session
@@ -109,7 +109,7 @@ class Simulator:
         assert reply.status == 200, reply.text
 
     async def truth(self, name: str) -> Any:
-        """What the control route says."""
+        """The answer of a control route."""
         return (await self.call("GET", f"/_sim/{name}")).json
 
 

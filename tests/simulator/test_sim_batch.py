@@ -51,7 +51,7 @@ async def test_a_write_without_body_or_content_type_fails_the_whole_batch(sim: S
     ids=["ids that differ in case only", "absolute url", "nested batch", "id that is no string", "no items"],
 )
 async def test_a_batch_against_the_rules_is_refused_whole(sim: Simulator, items: list[dict[str, Any]]) -> None:
-    """400, and nobody is revoked."""
+    """400, and no user is revoked."""
     reply = await sim.graph("POST", "/$batch", body={"requests": items})
     assert reply.status == 400
     assert await sim.truth("revocations") == []

@@ -41,7 +41,7 @@ async def test_users_come_and_go(sim: Simulator) -> None:
 
 
 async def test_the_log_lists_every_revoke_in_order(sim: Simulator, id_of: Callable[[str], str]) -> None:
-    """Who, when, how it ended, by which door; a single call under its answer's request id."""
+    """Who, when, how it ended, by single call or batch; a single call under its answer's request id."""
     first = await sim.revoke("adele@contoso.com")
     await sim.batch("bob@contoso.com")
     log = await sim.truth("revocations")

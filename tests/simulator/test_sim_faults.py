@@ -26,14 +26,14 @@ async def test_a_scripted_status_replaces_the_work(sim: Simulator) -> None:
     assert [entry["effective"] for entry in await sim.truth("revocations")] == [False, True]
 
 
-async def test_a_fault_strikes_after_so_many_and_so_often(sim: Simulator) -> None:
+async def test_a_fault_applies_after_so_many_and_so_often(sim: Simulator) -> None:
     """`after` lets calls pass, `times` ends it, `fired` counts."""
     await sim.fault(after=1, times=2, status=500)
     assert [(await sim.revoke("adele@contoso.com")).status for _ in range(4)] == [200, 500, 500, 200]
     assert [fault["fired"] for fault in await sim.truth("faults")] == [2]
 
 
-async def test_a_fault_strikes_whom_it_names(sim: Simulator, id_of: Callable[[str], str]) -> None:
+async def test_a_fault_applies_to_the_user_it_names(sim: Simulator, id_of: Callable[[str], str]) -> None:
     """One user, one method, one path: in a batch that item alone."""
     await sim.fault(times=None, match={"scope": "item", "userId": id_of("bob@contoso.com").upper()}, status=500)
     responses = (await sim.batch(*TRIO)).json["responses"]
@@ -44,7 +44,7 @@ async def test_a_fault_strikes_whom_it_names(sim: Simulator, id_of: Callable[[st
 
 @pytest.mark.parametrize(("drop", "logged"), [("before", 0), ("after", 1)])
 async def test_a_lost_connection_does_or_does_not_do_the_work(sim: Simulator, drop: str, logged: int) -> None:
-    """The client sees no answer either way; only the log knows."""
+    """The client sees no answer either way; only the log has it."""
     await sim.fault(match={"scope": "single", "method": "POST"}, drop=drop)
     with pytest.raises(ClientError):
         await sim.revoke("adele@contoso.com")
@@ -70,7 +70,7 @@ async def test_a_batch_whose_answer_is_lost_was_carried_out(sim: Simulator) -> N
 
 
 async def test_items_can_be_missing_or_doubled(sim: Simulator) -> None:
-    """The work of all is done; the answer leaves one out or says one twice."""
+    """The work of all is done; the answer omits one or has one twice."""
     await sim.fault(match={"scope": "envelope"}, missingItems=1)
     assert len((await sim.batch(*TRIO)).json["responses"]) == 2
     await sim.fault(match={"scope": "envelope"}, duplicateItems=1)
@@ -96,7 +96,7 @@ async def test_an_answer_can_be_no_json_or_lead_elsewhere(sim: Simulator) -> Non
     assert (reply.status, reply.headers["Location"]) == (302, "https://evil.example/")
 
 
-async def test_only_a_fault_that_names_tokens_strikes_them(sim: Simulator) -> None:
+async def test_only_a_fault_that_names_tokens_applies_to_them(sim: Simulator) -> None:
     """`any` leaves the identity endpoint alone."""
     await sim.fault(times=None, status=500)
     assert (await sim.token()).status == 200

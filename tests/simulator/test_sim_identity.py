@@ -20,9 +20,9 @@ async def test_the_token_answer_has_the_platforms_shape(sim: Simulator) -> None:
     assert (answer["token_type"], answer["resource"]) == ("Bearer", "https://graph.microsoft.com")
     assert isinstance(answer["expires_on"], str)
     assert 86300 < int(answer["expires_on"]) - time.time() <= 86400
-    told = claims(answer["access_token"])
-    assert {"aud", "appid", "oid", "tid", "roles", "iat", "nbf", "exp"} <= set(told)
-    assert "User.ReadWrite.All" in told["roles"]
+    found = claims(answer["access_token"])
+    assert {"aud", "appid", "oid", "tid", "roles", "iat", "nbf", "exp"} <= set(found)
+    assert "User.ReadWrite.All" in found["roles"]
 
 
 async def test_without_roles_the_claim_is_missing(sim: Simulator) -> None:

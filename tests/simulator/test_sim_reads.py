@@ -53,7 +53,7 @@ async def test_a_basic_reader_may_not_see_the_cut_off(sim: Simulator) -> None:
 
 
 async def test_pages_hold_a_hundred_and_link_on_the_callers_host(sim: Simulator) -> None:
-    """231 users make three pages; every link is absolute and nobody comes twice."""
+    """231 users make three pages; every link is absolute and no user comes twice."""
     link = (await sim.graph("GET", "/users")).json["@odata.nextLink"]
     assert link.startswith(f"{sim.root}/v1.0/users?")
     assert "skiptoken" in link
@@ -169,7 +169,7 @@ async def test_transitive_members_come_once_through_a_cycle(sim: Simulator, id_o
 
 
 async def test_members_carry_their_types_and_a_cast_keeps_users(sim: Simulator, id_of: Callable[[str], str]) -> None:
-    """Devices and applications are told apart by type; the cast needs both conditions."""
+    """Devices and applications are distinguished by type; the cast needs both conditions."""
     path = f"/groups/{id_of('group:Mixed')}/transitiveMembers"
     plain = (await sim.graph("GET", f"{path}?$select=id")).json["value"]
     assert {item["@odata.type"].rpartition(".")[2] for item in plain} == {"user", "device", "servicePrincipal"}

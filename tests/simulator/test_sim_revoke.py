@@ -91,7 +91,7 @@ async def test_an_encoded_dollar_can_be_allowed(sim: Simulator) -> None:
 
 @pytest.mark.parametrize("name", ["guest_fabrikam.com", "member_fabrikam.com"])
 async def test_an_invited_user_is_answered_200_without_effect(sim: Simulator, name: str) -> None:
-    """Guest or external member: Graph says true, the cut-off stays, and the log knows."""
+    """Guest or external member: Graph answers true, the cut-off stays, and the log has both."""
     user = f"{name}%23EXT%23@contoso.com"
     assert (await sim.revoke(user)).json["value"] is True
     assert await sim.cut_off(user) == SEED_CUT_OFF
@@ -124,7 +124,7 @@ async def test_a_get_on_the_action_is_not_allowed(sim: Simulator) -> None:
 
 
 async def test_the_success_status_can_be_204(sim: Simulator) -> None:
-    """`revokeStatus: 204` answers without a body, as the documentation once said."""
+    """`revokeStatus: 204` answers without a body, as the documentation once stated."""
     await sim.configure(revokeStatus=204)
     reply = await sim.revoke("adele@contoso.com")
     assert (reply.status, reply.text) == (204, "")

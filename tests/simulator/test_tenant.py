@@ -164,8 +164,8 @@ async def test_transitive_members_are_found_once_through_a_cycle(caller: Caller)
     assert len(users) == len(set(users)) == 3
 
 
-async def test_a_scripted_fault_fires_as_often_as_it_says(caller: Caller) -> None:
-    """And tells that it did; a dropped answer still did its work."""
+async def test_a_scripted_fault_fires_as_often_as_requested(caller: Caller) -> None:
+    """And no more; a call whose answer is dropped after the work has done its work."""
     caller.tenant.faults.add({"match": {"path": "revoke"}, "times": 1, "action": {"status": 503}})
     assert [(await caller.graph("POST", REVOKE))[0] for _ in range(2)] == [503, 200]
     caller.tenant.faults.add({"match": {"path": "revoke"}, "action": {"drop": "after"}})

@@ -24,7 +24,7 @@ def note(**fields: object) -> None:
 
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Tell the name that the platform gave."""
+    """Answer with the name that the platform gave."""
     return func.HttpResponse(os.environ["WEBSITE_HOSTNAME"] if req.method == "GET" else "")
 
 
@@ -108,7 +108,7 @@ async def sends(req: func.HttpRequest, out: func.Out[str]) -> func.HttpResponse:
 
 @app.queue_trigger("msg", queue_name="%JOBS%", connection="AzureWebJobsStorage")
 async def job(msg: func.QueueMessage) -> None:
-    """Do what the message says: ``fail``, ``sleep SECONDS``, or nothing."""
+    """Do what the message asks for: ``fail``, ``sleep SECONDS``, or nothing."""
     body = msg.get_body().decode()
     about = {"function": "job", "id": msg.id, "body": body, "tries": msg.dequeue_count}
     times = {"inserted": str(msg.insertion_time), "expires": str(msg.expiration_time)}

@@ -1,0 +1,1 @@
+"""Microsoft Graph over HTTP, and the managed identity that signs the app in."""

@@ -1,0 +1,51 @@
+"""Paths under ``/v1.0``: the only place where a caller's text becomes part of a URL.
+
+UPN quirks: https://learn.microsoft.com/graph/api/user-get (``$`` needs the key form, ``#`` is encoded).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from revoke_core.domain.identifiers import UserRef
+
+USER_FIELDS: Final = (
+    "id,userPrincipalName,userType,accountEnabled,externalUserState,creationType,signInSessionsValidFromDateTime"
+)
+
+# https://learn.microsoft.com/graph/api/user-list
+LARGEST_PAGE: Final = 999
+
+
+def user_path(user: UserRef) -> str:
+    """``/users/{id}`` or ``/users/{upn}``; a UPN that starts with ``$`` only works as ``/users('$…')``."""
+    if user.text.startswith("$"):
+        return "/users('" + quote(user.text.replace("'", "''"), safe="@$'") + "')"
+    return f"/users/{quote(user.text, safe='@')}"
+
+
+def read_path(user: UserRef) -> str:
+    """What verification and planning read of a user."""
+    return f"{user_path(user)}?$select={USER_FIELDS}"
+
+
+def revoke_path(user: UserRef) -> str:
+    """The action itself, https://learn.microsoft.com/graph/api/user-revokesigninsessions."""
+    return f"{user_path(user)}/revokeSignInSessions"
+
+
+def members_path(group_id: str, *, transitive: bool = True) -> str:
+    """Members without a type cast: works without the eventual-consistency header, types come along."""
+    listed = "transitiveMembers" if transitive else "members"
+    return f"/groups/{quote(group_id, safe='')}/{listed}?$select=id,userPrincipalName&$top={LARGEST_PAGE}"
+
+
+def matching_path(text: str, *, advanced: bool = False, probe: bool = False) -> str:
+    """``/users`` with an OData filter. Advanced operators need ``$count`` beside a header.
+
+    https://learn.microsoft.com/graph/aad-advanced-queries
+    """
+    shown = "$select=id&$top=1" if probe else f"$select=id,userPrincipalName&$top={LARGEST_PAGE}"
+    return f"/users?$filter={quote(text, safe='')}&{shown}" + ("&$count=true" if advanced else "")

@@ -1,0 +1,1 @@
+"""The gates and the write budget that all instances share, in one table row."""

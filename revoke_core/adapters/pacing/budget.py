@@ -1,0 +1,173 @@
+"""The write rate that all instances share, in storage."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from revoke_core import logs
+from revoke_core.adapters.pacing.row import UNTIL
+from revoke_core.domain.pacing import Block, ConcurrencyLimit, Pace
+from revoke_core.domain.timestamps import parsed_or_none
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from revoke_core.adapters.pacing.row import SharedPaceRow
+    from revoke_core.ports.shared import Clock
+
+# A block that is idle for longer expires: the bucket has refilled meanwhile, and both together would be too much.
+_BLOCK_IDLE: Final = timedelta(seconds=10)
+
+
+class StoredBudget:
+    """The ``Budget`` port: a conditional write of the shared row takes a block of tokens, to be spent from memory.
+
+    A block that expires or is lost with its host costs the time in which it refills and nothing else: Graph has then
+    received fewer writes than the bucket has counted.
+    """
+
+    def __init__(self, *, row: SharedPaceRow, clock: Clock, quota: int) -> None:
+        self._row = row
+        self._clock = clock
+        self._quota = quota
+        now = clock.now()
+        self._block = Block(tokens=0, free_at=now)
+        self._used_at = now
+        self._clean = 0
+        self._lock = asyncio.Lock()
+
+    async def take(self, wanted: int, *, small: bool) -> int:
+        """Spend from the current block; an empty one asks storage, once."""
+        given = self._spend(wanted, small=small)
+        if given or self._current_block().tokens or wanted <= 0:
+            return given
+        await self.prefetch(wanted, small=small)
+        return self._spend(wanted, small=small)
+
+    async def prefetch(self, wanted: int, *, small: bool) -> None:
+        """Take a block unless there is one: a task that waited for the lock finds the block taken before it."""
+        async with self._lock:
+            if not self._current_block().tokens:
+                await self._take_block(wanted, small=small)
+
+    async def give_back(self, tokens: int) -> None:
+        """Keep them for the next call; while the gate is closed they are worth nothing."""
+        if tokens > 0 and self._clock.now() >= self._pace().quiet_until:
+            self._block = self._current_block().more(tokens)
+            self._used_at = self._clock.now()
+
+    def next_at(self, wanted: int, *, small: bool) -> datetime:
+        """From the current block, else from the bucket as read last."""
+        now, block = self._clock.now(), self._current_block()
+        if block.tokens:
+            return now if small else max(now, block.free_at)
+        return max(now, self._pace().next_at(wanted, small=small))
+
+    def concurrency_limit(self, items: int) -> ConcurrencyLimit:
+        """By the quota."""
+        return ConcurrencyLimit.of(items, self._quota)
+
+    def most_calls(self, call_seconds: float, size: int) -> int:
+        """From the bucket as read last."""
+        return self._pace().on(self._clock.now()).most_calls(call_seconds, size)
+
+    async def was_throttled(self, *, sent_at: datetime, pause: timedelta | None = None) -> None:
+        """Drop the block, and write what the 429 teaches unless it teaches nothing new."""
+        now = self._clock.now()
+        if pause is None:
+            until = self._gate_end(self._row.columns)
+            pause = max(timedelta(0), until - now) if until else timedelta(0)
+        self._block = Block(tokens=0, free_at=now)
+
+        def throttled(columns: Mapping[str, Any]) -> dict[str, Any] | None:
+            before = self._pace(columns).on(now)
+            after = before.throttled(sent_at=sent_at, now=now, pause=pause)
+            return None if after == before else _columns(after)
+
+        if await self._row.change(throttled):
+            self._clean = 0
+            logs.event("graph_rate_learnt", per_second=round(self._pace().rate, 2), pause=round(pause.total_seconds()))
+
+    def was_clean(self, items: int) -> None:
+        """Counted here and written with the next block."""
+        self._clean += items
+
+    async def seconds_for(self, tokens: int) -> float:
+        """The rest of a closed gate, and then the bucket's own time."""
+        await self._row.refresh()
+        now = self._clock.now()
+        pace = self._pace().on(max(now, self._gate_end(self._row.columns) or now))
+        return (pace.at - now).total_seconds() + pace.seconds_for(tokens)
+
+    async def _take_block(self, wanted: int, *, small: bool) -> None:
+        """Take a block from the bucket as read last; when that one is too low, refresh and try once more."""
+        granted, clean, left = 0, 0, self._pace()
+
+        def without_block(columns: Mapping[str, Any]) -> dict[str, Any] | None:
+            nonlocal granted, clean, left
+            now, clean, granted = self._clock.now(), self._clean, 0
+            gate_end = self._gate_end(columns)
+            if gate_end and gate_end > now:
+                # The block would expire before it could be spent.
+                return None
+            granted, left = self._pace(columns).on(now).regain(clean).take(wanted, now, small=small)
+            return _columns(left) if granted else None
+
+        taken = await self._row.change(without_block)
+        if not granted:
+            await self._row.refresh()
+            taken = await self._row.change(without_block)
+        if taken:
+            self._clean -= clean
+            now = self._clock.now()
+            self._block = Block.of(granted, left, now).more(self._current_block().tokens)
+            self._used_at = now
+
+    def _spend(self, wanted: int, *, small: bool) -> int:
+        now = self._clock.now()
+        given, self._block = self._current_block().spend(wanted, now, small=small)
+        if given:
+            self._used_at = now
+        return given
+
+    def _current_block(self) -> Block:
+        """The block, or an empty one once it has expired."""
+        now = self._clock.now()
+        idle_since = max(self._used_at, self._block.free_at)
+        # No token is given while a gate is closed, so a block that was used before its end is from before the gate.
+        expired = now - idle_since > _BLOCK_IDLE or self._used_at < self._pace().quiet_until
+        return Block(tokens=0, free_at=now) if expired else self._block
+
+    @staticmethod
+    def _gate_end(columns: Mapping[str, Any]) -> datetime | None:
+        return parsed_or_none(columns.get(UNTIL["write"]))
+
+    def _pace(self, columns: Mapping[str, Any] | None = None) -> Pace:
+        """The bucket in these columns, by default those read last; a full one while none is written."""
+        columns = self._row.columns if columns is None else columns
+        at, quiet_until = parsed_or_none(columns.get("At")), parsed_or_none(columns.get("QuietUntil"))
+        if at is None or quiet_until is None:
+            return Pace.start(self._quota, self._clock.now())
+        return Pace(
+            quota=self._quota,
+            tokens=min(float(columns["Tokens"]), float(self._quota)),
+            at=at,
+            quiet_until=quiet_until,
+            share=float(columns["Share"]),
+            assumed=bool(columns["Assumed"]),
+            spent=float(columns.get("Spent") or 0.0),
+        )
+
+
+def _columns(pace: Pace) -> dict[str, Any]:
+    # Whole microseconds: a moment cut to milliseconds would add a part of a token with every write.
+    return {
+        "Tokens": float(pace.tokens),
+        "At": pace.at.isoformat(timespec="microseconds"),
+        "QuietUntil": pace.quiet_until.isoformat(timespec="microseconds"),
+        "Share": float(pace.share),
+        "Assumed": pace.assumed,
+        "Spent": float(pace.spent),
+    }

@@ -1,0 +1,36 @@
+"""The inner queue ``revocation-work``: each message is a reference to one request."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from revoke_core.adapters.storage import DOOR_QUEUE, WORK_QUEUE, raise_unavailable
+
+if TYPE_CHECKING:
+    from revoke_core.adapters.storage import Storage
+
+_NEVER_EXPIRES: Final = -1
+
+
+class StorageWorkQueue:
+    """The ``WorkQueue`` port over Azure Queue Storage; bodies are plain JSON (``messageEncoding`` none)."""
+
+    def __init__(self, *, storage: Storage) -> None:
+        self._storage = storage
+
+    async def put(self, request_id: str, *, delay: timedelta = timedelta(0)) -> None:
+        """Send a reference that becomes visible after the delay, in whole seconds and never early."""
+        seconds = max(0, -int(-delay.total_seconds() // 1))
+        content = json.dumps({"requestId": request_id})
+        with raise_unavailable():
+            await self._storage.queue(WORK_QUEUE).send_message(
+                content, visibility_timeout=seconds, time_to_live=_NEVER_EXPIRES
+            )
+
+    async def depth(self) -> int:
+        """The approximate count of messages that wait to be accepted, as the storage service keeps it."""
+        with raise_unavailable():
+            properties = await self._storage.queue(DOOR_QUEUE).get_queue_properties()
+        return int(properties.approximate_message_count or 0)

@@ -1,0 +1,85 @@
+"""The open markers in the table ``Revocations``: one beside the row of every request that has not ended.
+
+A marker's row key holds the time at which the request was made, so a partition's markers come oldest first, behind all
+request rows, whose keys are hexadecimal.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from revoke_core.adapters.storage import REQUESTS_TABLE
+from revoke_core.adapters.tables.rows import MARKER_PREFIX, marker_keys, request_partition
+from revoke_core.adapters.tables.table import MERGE, ROWS_PER_TRANSACTION, Table
+from revoke_core.domain.identifiers import inverted_time
+from revoke_core.domain.timestamps import written
+from revoke_core.ports.shared import OpenRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from datetime import datetime
+
+    from revoke_core.adapters.storage import Storage
+
+_FIRST_WAIT: Final = timedelta(seconds=45)
+_LONGEST_WAIT: Final = timedelta(minutes=8)
+# Doubling more often than this leads beyond the longest wait.
+_MOST_DOUBLINGS: Final = 4
+
+
+class TableOpenRequests:
+    """The ``OpenRequests`` port; ``keep`` is how long ago an open request can have been accepted at most."""
+
+    def __init__(self, *, storage: Storage, keep: timedelta) -> None:
+        self._table = Table(storage=storage, name=REQUESTS_TABLE)
+        self._keep = keep
+
+    async def due(self, now: datetime, *, paused: bool) -> AsyncIterator[list[OpenRequest]]:
+        """Read the markers of each partition in key order, the oldest partition first."""
+        is_due = "RedriveAt le @now" if paused else "(RedriveAt le @now or Paused eq true)"
+        query = f"PartitionKey eq @partition and RowKey ge @first and RowKey lt @end and {is_due}"
+        first, end = f"{MARKER_PREFIX}-", f"{MARKER_PREFIX}."
+        for partition in self._partitions(now):
+            values: dict[str, Any] = {"partition": partition, "first": first, "end": end, "now": written(now)}
+            async for page in self._table.pages(query, values, ROWS_PER_TRANSACTION):
+                if page:
+                    yield [_open_request(entity) for entity in page]
+
+    async def note_redriven(self, batch: Sequence[OpenRequest], now: datetime) -> None:
+        """Merge the next moment into the markers in one transaction, or one by one when a request has ended since.
+
+        ``Paused`` goes, or the request would be due again before its work message is received.
+        """
+        entities: list[dict[str, Any]] = [
+            marker_keys(request.request_id)
+            | {
+                "RedriveAt": written(now + _wait_after(request.redriven)),
+                "Redriven": request.redriven + 1,
+                "Paused": False,
+            }
+            for request in batch
+        ]
+        if await self._table.submit([("update", entity, MERGE) for entity in entities]) is None:
+            for entity in entities:
+                await self._table.update(entity, MERGE)
+
+    async def postpone(self, request_id: str, redrive_at: datetime, *, paused: bool = False) -> None:
+        """Merge into the marker; a merge cannot remove a column, so ``Paused`` is written even when false."""
+        columns = {"RedriveAt": written(redrive_at), "Redriven": 0, "Paused": paused}
+        await self._table.update(marker_keys(request_id) | columns, MERGE)
+
+    def _partitions(self, now: datetime) -> Iterator[str]:
+        """Partitions hold inverted time: an older one has the larger name."""
+        oldest, newest = (request_partition(inverted_time(moment)) for moment in (now - self._keep, now))
+        for number in range(int(oldest, 16), int(newest, 16) - 1, -1):
+            yield f"{number:0{len(newest)}x}"
+
+
+def _wait_after(redriven: int) -> timedelta:
+    return min(_FIRST_WAIT * (1 << min(redriven, _MOST_DOUBLINGS)), _LONGEST_WAIT)
+
+
+def _open_request(entity: Any) -> OpenRequest:
+    _, _, request_id = entity["RowKey"].split("-", 2)
+    return OpenRequest(request_id=request_id, redriven=int(entity.get("Redriven") or 0))

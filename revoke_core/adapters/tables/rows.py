@@ -1,0 +1,207 @@
+"""Requests, their open markers and users as table entities, and back.
+
+Columns are the JSON names in PascalCase, nested members flattened, times as text.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from revoke_core.domain.problems import Problem
+from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
+from revoke_core.domain.responses import Ambiguity
+from revoke_core.domain.timestamps import parsed_or_none, written
+from revoke_core.domain.user_state import Counts, UserRow, UserStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+Entity = dict[str, Any]
+
+# Three hexadecimal digits of inverted milliseconds: one partition per 2.2 years, newest partition first.
+_PARTITION_DIGITS: Final = 3
+# Behind every request id, which begins with a hexadecimal digit.
+MARKER_PREFIX: Final = "open"
+_CORRELATION: Final = ("client_request_id", "workflow_run_id", "workflow_name", "traceparent")
+
+
+def counts_columns(counts: Counts) -> Entity:
+    """Counts as one column each."""
+    return {f"Counts{pascal(item.name)}": getattr(counts, item.name) for item in fields(Counts)}
+
+
+def counts_from(entity: Mapping[str, Any]) -> Counts:
+    """Counts from their columns; a column that is not there is 0."""
+    return Counts(**{item.name: int(entity.get(f"Counts{pascal(item.name)}") or 0) for item in fields(Counts)})
+
+
+def problem_columns(problem: Problem | None) -> Entity:
+    """An error as columns; none when there is no error."""
+    if problem is None:
+        return {}
+    return {
+        "ErrorCode": problem.code,
+        "ErrorMessage": problem.message,
+        "ErrorHint": problem.hint or None,
+        "ErrorErrors": json.dumps(problem.faults) if problem.faults else None,
+    }
+
+
+def problem_from(entity: Mapping[str, Any]) -> Problem | None:
+    """The error in an entity's columns."""
+    if not entity.get("ErrorCode"):
+        return None
+    return Problem(
+        entity["ErrorCode"],
+        entity.get("ErrorMessage") or "",
+        entity.get("ErrorHint") or "",
+        tuple(json.loads(entity.get("ErrorErrors") or "[]")),
+    )
+
+
+def pascal(name: str) -> str:
+    """A Python name as the name of a column."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def present(entity: Entity) -> Entity:
+    """Without empty columns, for a table has no null."""
+    return {name: value for name, value in entity.items() if value is not None}
+
+
+def time_text(moment: datetime | None) -> str | None:
+    """A time as the status log writes it."""
+    return written(moment) if moment else None
+
+
+def moment_from(text: str) -> datetime:
+    """A time that has to be there; ``ValueError`` when it is damaged."""
+    moment = parsed_or_none(text)
+    if moment is None:
+        raise ValueError("a row of the status log has a damaged time")
+    return moment
+
+
+# Every column of a request's row but the inputs, which may be large.
+RECORD_COLUMNS: Final = [
+    *("PartitionKey", "RowKey", "Status", "Source", "RequestedByKind", "RequestedById", "RequestedByName"),
+    *("RequestedByAppId", "RequestedByClaim", "RequestedAt", "CompletedAt", "Reason", "DryRun", "Verify", "Warnings"),
+    *("MessageText", "RetryOf"),
+    *(f"Correlation{pascal(name)}" for name in _CORRELATION),
+    *("ErrorCode", "ErrorMessage", "ErrorHint", "ErrorErrors"),
+    *(f"Counts{pascal(item.name)}" for item in fields(Counts)),
+]
+
+
+def request_partition(request_id: str) -> str:
+    """The partition of ``Revocations`` that holds a request."""
+    return request_id[:_PARTITION_DIGITS]
+
+
+def marker_keys(request_id: str) -> Entity:
+    """The keys of a request's open marker: by the time at which the id was made, oldest first."""
+    # The id's milliseconds count down: inverted once more, the 48 bits count up.
+    made_at = int(request_id[:12], 16) ^ (1 << 48) - 1
+    return {"PartitionKey": request_partition(request_id), "RowKey": f"{MARKER_PREFIX}-{made_at:012x}-{request_id}"}
+
+
+def record_entity(record: RequestRecord) -> Entity:
+    """A request as a row of ``Revocations``."""
+    entity: Entity = {
+        "PartitionKey": request_partition(record.id),
+        "RowKey": record.id,
+        "Status": record.status.value,
+        "Source": record.source,
+        "RequestedByKind": record.requested_by.kind,
+        "RequestedById": record.requested_by.id,
+        "RequestedByName": record.requested_by.name,
+        "RequestedByAppId": record.requested_by.app_id,
+        "RequestedByClaim": record.requested_by.claim or None,
+        "RequestedAt": written(record.requested_at),
+        "CompletedAt": time_text(record.completed_at),
+        "Reason": record.reason,
+        "DryRun": record.dry_run,
+        "Verify": record.verify,
+        # Written even when empty: a merge would leave an old warning.
+        "Warnings": json.dumps(record.warnings),
+        "MessageText": record.message_text,
+        "RetryOf": record.retry_of,
+    }
+    entity |= {f"Correlation{pascal(name)}": getattr(record.correlation, name) for name in _CORRELATION}
+    return present(entity | counts_columns(record.counts) | problem_columns(record.problem))
+
+
+def record_from(entity: Mapping[str, Any]) -> RequestRecord:
+    """A request from its row."""
+    return RequestRecord(
+        id=entity["RowKey"],
+        status=RequestStatus(entity["Status"]),
+        source=entity["Source"],
+        requested_by=RequestedBy(
+            kind=entity["RequestedByKind"],
+            id=entity.get("RequestedById"),
+            name=entity.get("RequestedByName"),
+            app_id=entity.get("RequestedByAppId"),
+            claim=bool(entity.get("RequestedByClaim")),
+        ),
+        requested_at=moment_from(entity["RequestedAt"]),
+        completed_at=parsed_or_none(entity.get("CompletedAt")),
+        correlation=Correlation(**{name: entity.get(f"Correlation{pascal(name)}") for name in _CORRELATION}),
+        reason=entity.get("Reason"),
+        dry_run=bool(entity.get("DryRun")),
+        verify=bool(entity.get("Verify", True)),
+        warnings=tuple(json.loads(entity.get("Warnings") or "[]")),
+        counts=counts_from(entity),
+        problem=problem_from(entity),
+        message_text=entity.get("MessageText"),
+        retry_of=entity.get("RetryOf"),
+    )
+
+
+def user_entity(request_id: str, row: UserRow) -> Entity:
+    """A user as a row of ``RevocationUsers``."""
+    entity: Entity = {
+        "PartitionKey": request_id,
+        "RowKey": row_key(row.position),
+        "Input": row.given,
+        "UserId": row.user_id,
+        "UserPrincipalName": row.user_principal_name,
+        "Status": row.status.value,
+        "RevokedAt": time_text(row.revoked_at),
+        "SessionsValidFrom": time_text(row.valid_from),
+        "SessionsValidFromBefore": time_text(row.valid_from_before),
+        "GraphRequestId": row.graph_request_id,
+        "Attempts": row.attempts,
+        "SentAt": time_text(row.sent_at),
+        "Ambiguity": row.ambiguity.value if row.ambiguity else None,
+        "UnverifiedResends": row.unverified_resends or None,
+    }
+    return present(entity | problem_columns(row.problem))
+
+
+def user_from(entity: Mapping[str, Any]) -> UserRow:
+    """A user from its row."""
+    return UserRow(
+        position=int(entity["RowKey"]),
+        given=entity["Input"],
+        user_id=entity.get("UserId"),
+        user_principal_name=entity.get("UserPrincipalName"),
+        status=UserStatus(entity["Status"]),
+        revoked_at=parsed_or_none(entity.get("RevokedAt")),
+        valid_from=parsed_or_none(entity.get("SessionsValidFrom")),
+        valid_from_before=parsed_or_none(entity.get("SessionsValidFromBefore")),
+        graph_request_id=entity.get("GraphRequestId"),
+        attempts=int(entity.get("Attempts") or 0),
+        sent_at=parsed_or_none(entity.get("SentAt")),
+        ambiguity=Ambiguity(entity["Ambiguity"]) if entity.get("Ambiguity") else None,
+        unverified_resends=int(entity.get("UnverifiedResends") or 0),
+        problem=problem_from(entity),
+    )
+
+
+def row_key(position: int) -> str:
+    """Rows sort in the order the users were first named."""
+    return f"{position:07d}"

@@ -1,0 +1,221 @@
+"""The write rate that all instances share: a token bucket by Graph's published quota, which learns from each 429.
+
+Every revoke costs a token. The bucket holds one quota (3,000 writes per 150 s and app and tenant,
+https://learn.microsoft.com/graph/throttling-limits) and refills evenly, so work starts with a burst and goes on at the
+refill rate. Which shape the real limit has is not published, so what a 429 means depends on when it comes:
+
+- the first one since the bucket was full: the assumption that it was full was wrong. Only the bucket is emptied.
+- the bucket was used up as planned, or a quota was spent since it was full, and the pause is long: a counting window
+  has ended. The rate was right, and the next window fills while the gate is closed.
+- anything else: the limit is lower than believed. The rate is cut and regains slowly.
+
+``tests/support/pace_simulation.py`` plays five kinds of servers against these rules; the constants were tuned with it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+PERIOD: Final = timedelta(seconds=150)
+# Only small requests may draw the last tokens, so that they never wait behind a large one.
+MOST_RESERVED: Final = 100
+RESERVED_SHARE: Final = 10
+# A block is what one storage write takes: three seconds of the full rate.
+BLOCKS_PER_QUOTA: Final = 50
+# A bucket below this part of the quota counts as used up.
+LOW_SHARE: Final = 10
+# So much of a quota spent since the bucket was full: a counting window may be over now, however much has refilled.
+SPENT_SHARE: Final = 0.93
+# A pause in which more than a tenth of the quota would refill comes from a counting window, not from a bucket.
+LONG_PAUSE: Final = PERIOD / 10
+# A gate that is closed for longer is tried with one item at this interval.
+PROBE_EVERY: Final = timedelta(minutes=10)
+# The answers of one burst name the same end, apart from their time on the network.
+SAME_GATE: Final = timedelta(seconds=1)
+CUT: Final = 0.85
+REGAIN_PER_ITEM: Final = 4e-5
+FLOOR_PER_SECOND: Final = 1.0
+QUICK_WINDOW: Final = 4
+QUICK_WINDOW_OF_LARGE: Final = 3
+BATCHES_PER_STEP: Final = 40
+LARGEST_WINDOW: Final = 8
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The bucket at one moment; ``at`` may lie ahead while a gate keeps it from filling.
+
+    ``share`` is the part of the full rate that is believed now. A 429 for a call sent before ``quiet_until`` changes
+    nothing: the rate has learnt from that gate already. ``assumed`` is true until a 429 shows how full the bucket was.
+    ``spent`` are the tokens taken since the bucket was full, or since a window began.
+    """
+
+    quota: int
+    tokens: float
+    at: datetime
+    quiet_until: datetime
+    share: float = 1.0
+    assumed: bool = True
+    spent: float = 0.0
+
+    @classmethod
+    def start(cls, quota: int, now: datetime) -> Pace:
+        """A full bucket, for an app that has not written yet."""
+        return cls(quota=quota, tokens=quota, at=now, quiet_until=_LONG_AGO)
+
+    @property
+    def rate(self) -> float:
+        """Tokens per second."""
+        full = self.quota / PERIOD.total_seconds()
+        return max(full * self.share, min(FLOOR_PER_SECOND, full))
+
+    @property
+    def reserve(self) -> int:
+        """Tokens that only small requests may draw."""
+        return min(MOST_RESERVED, self.quota // RESERVED_SHARE)
+
+    @property
+    def block(self) -> int:
+        """Tokens that one write takes for a large request."""
+        return max(1, self.quota // BLOCKS_PER_QUOTA)
+
+    def on(self, now: datetime) -> Pace:
+        """The bucket filled up to now; an earlier moment changes nothing."""
+        elapsed = (now - self.at).total_seconds()
+        if elapsed <= 0:
+            return self
+        tokens = min(float(self.quota), self.tokens + elapsed * self.rate)
+        full = tokens >= self.quota
+        return replace(self, tokens=tokens, at=now, assumed=self.assumed or full, spent=0.0 if full else self.spent)
+
+    def most_calls(self, call_seconds: float, size: int) -> int:
+        """How many calls of ``size`` items may be in flight: few once a counting window may be over.
+
+        When Graph refuses one of them it refuses all. Then no more are in flight than the rate needs while one call
+        takes ``call_seconds``; before, the bucket alone decides.
+        """
+        if self.spent < self.quota * SPENT_SHARE:
+            return LARGEST_WINDOW
+        return min(LARGEST_WINDOW, 1 + int(self.rate * max(call_seconds, 0.0) / size))
+
+    def take(self, wanted: int, now: datetime, *, small: bool) -> tuple[int, Pace]:
+        """The tokens that one storage write takes, 0 when there are too few, and the bucket without them.
+
+        While the bucket allows it is a whole block, so more than wanted; from the reserve only what is wanted.
+        """
+        filled = self.on(now)
+        if now < filled.quiet_until:
+            return 0, filled
+        free = int(filled.tokens) - self.reserve
+        if free >= self.block:
+            granted = min(free, max(wanted, self.block))
+        else:
+            granted = min(max(int(filled.tokens), 0), wanted) if small else 0
+        return granted, replace(filled, tokens=filled.tokens - granted, spent=filled.spent + granted)
+
+    def give_back(self, tokens: int) -> Pace:
+        """The bucket with tokens of calls that never left."""
+        return replace(self, tokens=min(float(self.quota), self.tokens + tokens))
+
+    def next_at(self, wanted: int, *, small: bool) -> datetime:
+        """When ``take`` will give something worth the write."""
+        needed = min(wanted, self.block) if small else self.reserve + self.block
+        missing = max(0.0, needed - self.tokens)
+        if not missing:
+            # Besides a gate, only another host's clock may put ``at`` ahead: the tokens left there can be taken now.
+            return self.quiet_until
+        return self.at + timedelta(milliseconds=math.ceil(1000 * missing / self.rate))
+
+    def seconds_for(self, tokens: int) -> float:
+        """About how long a large request of so many tokens takes from ``at`` on."""
+        return max(0.0, tokens - (self.tokens - self.reserve)) / self.rate
+
+    def regain(self, items: int) -> Pace:
+        """What so many items without a 429 give back of a cut rate."""
+        return replace(self, share=min(1.0, self.share + items * REGAIN_PER_ITEM))
+
+    def throttled(self, *, sent_at: datetime, now: datetime, pause: timedelta) -> Pace:
+        """What a 429 with this ``Retry-After`` teaches about a call sent then; ``self`` when nothing.
+
+        Of the tokens that refill while the gate is closed the reserve is kept, and after a window all of them.
+        A bucket is full again after one period, so a longer pause concerns the gate alone.
+        """
+        pause = min(pause, PERIOD)
+        end = now + pause
+        if sent_at < self.quiet_until:
+            return replace(self, at=end, quiet_until=end) if end - self.quiet_until > SAME_GATE else self
+        used_up = self.tokens < self.reserve + self.quota / LOW_SHARE or self.spent >= self.quota * SPENT_SHARE
+        window = used_up and pause >= LONG_PAUSE
+        lowest = min(1.0, FLOOR_PER_SECOND * PERIOD.total_seconds() / self.quota)
+        share = self.share if window or self.assumed else max(lowest, self.share * CUT)
+        learnt = replace(self, share=share, at=end, quiet_until=end, assumed=False, spent=0.0)
+        refilled = pause.total_seconds() * learnt.rate
+        if window:
+            return replace(learnt, tokens=min(float(self.quota), max(0.0, self.tokens) + refilled))
+        return replace(learnt, tokens=min(float(self.reserve), refilled))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Tokens that one instance has taken and not yet spent, so that most calls ask no storage.
+
+    A block from a low bucket is spent at the bucket's own rate (``seconds_per_token``), not at once: fewer calls are in
+    flight when Graph refuses one.
+    """
+
+    tokens: int
+    free_at: datetime
+    seconds_per_token: float = 0.0
+
+    @classmethod
+    def of(cls, tokens: int, left: Pace, now: datetime) -> Block:
+        """Tokens taken now, which left the bucket like this."""
+        low = left.tokens - left.reserve < left.block
+        return cls(tokens=tokens, free_at=now, seconds_per_token=1 / left.rate if low else 0.0)
+
+    def more(self, tokens: int) -> Block:
+        """With tokens of calls that never left."""
+        return replace(self, tokens=self.tokens + tokens)
+
+    def spend(self, wanted: int, now: datetime, *, small: bool) -> tuple[int, Block]:
+        """Up to ``wanted`` tokens, and the rest; a large request gets none before ``free_at``."""
+        if not small and now < self.free_at:
+            return 0, self
+        given = min(wanted, self.tokens)
+        free_at = max(now, self.free_at) + timedelta(seconds=given * self.seconds_per_token)
+        return given, replace(self, tokens=self.tokens - given, free_at=free_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcurrencyLimit:
+    """How many batches of one request may be in flight at once: few until Graph has shown that it accepts more.
+
+    When Graph refuses one, it refuses all in flight; so the size grows with the batches that it accepted.
+    """
+
+    size: int = 1
+    clean: int = 0
+    quick: int = QUICK_WINDOW
+
+    @classmethod
+    def of(cls, items: int, quota: int) -> ConcurrencyLimit:
+        """For a request of so many items: one larger than the bucket ends no sooner for spending it quickly."""
+        return cls(quick=QUICK_WINDOW if items <= quota else QUICK_WINDOW_OF_LARGE)
+
+    def after_clean(self) -> ConcurrencyLimit:
+        """After a batch without a 429: doubled at first, then one more for every 40 batches, up to eight."""
+        if self.size < self.quick:
+            return replace(self, size=min(self.quick, self.size * 2))
+        if self.size == LARGEST_WINDOW:
+            return self
+        if self.clean + 1 < BATCHES_PER_STEP:
+            return replace(self, clean=self.clean + 1)
+        return replace(self, size=self.size + 1, clean=0)
+
+    def after_throttled(self) -> ConcurrencyLimit:
+        """After a 429: one at a time again."""
+        return ConcurrencyLimit(quick=self.quick)

@@ -1,0 +1,190 @@
+"""Graph's answers judged: what one answer means for one user or one list. All code that reads a status does it here.
+
+A 403 is read by the roles of the token, never by its message: Microsoft uses two texts for two causes without saying
+which is which (https://learn.microsoft.com/graph/errors advises against branching on messages).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from revoke_core.domain import permission_problems, problems
+from revoke_core.domain.permissions import REVOKE, TokenFacts
+from revoke_core.domain.timestamps import parsed_or_none
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from revoke_core.domain.problems import Problem
+
+
+class Delivery(StrEnum):
+    """How far a call came: answered, sent without an answer reaching us, or certainly never sent.
+
+    ``UNOPENED`` are the calls of a batch that Graph refuses as such: none was made, and nothing is said about any.
+    """
+
+    ANSWERED = "answered"
+    LOST = "lost"
+    NOT_SENT = "notSent"
+    UNOPENED = "unopened"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Graph's answer to one call or one item of a batch; ``body`` is its JSON object, or ``None``.
+
+    A call that was not sent has the status that Graph would have given it: 401 for want of a token, 429 while the gate
+    is closed.
+    """
+
+    delivery: Delivery
+    status: int = 0
+    body: dict[str, Any] | None = None
+    request_id: str | None = None
+    retry_after: timedelta | None = None
+    date: datetime | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Any 2xx: Graph's documentation asks not to look at the body."""
+        return self.delivery is Delivery.ANSWERED and 200 <= self.status < 300  # noqa: PLR2004 -- HTTP's own range
+
+    @property
+    def is_forbidden(self) -> bool:
+        """A 403: which permission or right is missing, the token's roles tell."""
+        return self.status == HTTPStatus.FORBIDDEN
+
+
+class Ambiguity(StrEnum):
+    """Why it is unknown whether Graph carried a revoke call out."""
+
+    LOST = "lost"
+    CRASH = "crash"
+    ERROR = "error"
+    REFUSED = "refused"
+
+
+class Effect(StrEnum):
+    """What an answer means for the user next."""
+
+    ACCEPTED = "accepted"
+    FINAL = "final"
+    FORBIDDEN = "forbidden"
+    RETRY = "retry"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An effect with its reason.
+
+    ``pause`` is the wait Graph asked for, if it did; ``ambiguity`` goes with ``AMBIGUOUS``.
+    """
+
+    effect: Effect
+    problem: Problem | None = None
+    pause: timedelta | None = None
+    ambiguity: Ambiguity | None = None
+
+
+_NOT_CARRIED_OUT: Final = frozenset({408, 409, 412, 423, 424})
+_SERVER_ERRORS: Final = frozenset({500, 502, 504, 507})
+
+
+def judge_revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) -> Verdict:
+    """The verdict on a revoke call.
+
+    ``token_has_revoked`` says whether this very token has revoked a user, which proves its permission.
+    A 5xx may hide a call that was carried out: it is ambiguous, like a lost answer.
+    """
+    if answer.delivery is Delivery.LOST:
+        return Verdict(Effect.AMBIGUOUS, problems.GRAPH_UNAVAILABLE, ambiguity=Ambiguity.LOST)
+    if answer.is_success:
+        return Verdict(Effect.ACCEPTED)
+    if answer.is_forbidden:
+        return Verdict(Effect.FORBIDDEN, _forbidden(token, token_has_revoked=token_has_revoked))
+    if answer.delivery is Delivery.ANSWERED and answer.status in {HTTPStatus.SERVICE_UNAVAILABLE, *_SERVER_ERRORS}:
+        ambiguity = Ambiguity.REFUSED if answer.status == HTTPStatus.SERVICE_UNAVAILABLE else Ambiguity.ERROR
+        return Verdict(Effect.AMBIGUOUS, problems.GRAPH_UNAVAILABLE, answer.retry_after, ambiguity)
+    return _common(answer)
+
+
+def judge_read(answer: Answer) -> Verdict:
+    """The verdict on reading a user; a 403 leaves open whether the app may read no user or only not this one."""
+    if answer.is_success:
+        if isinstance(answer.body, dict) and isinstance(answer.body.get("id"), str):
+            return Verdict(Effect.ACCEPTED)
+        return Verdict(Effect.RETRY, problems.GRAPH_UNAVAILABLE)
+    return Verdict(Effect.FORBIDDEN) if answer.is_forbidden else _common(answer)
+
+
+def judge_listing(answer: Answer, *, unknown: Problem) -> Verdict:
+    """The verdict on a page of a list; ``unknown`` is what a 404 means here.
+
+    ``FINAL`` without a problem means that Graph refuses the question itself.
+    """
+    if answer.is_success:
+        if isinstance(answer.body, dict) and isinstance(answer.body.get("value"), list):
+            return Verdict(Effect.ACCEPTED)
+        return Verdict(Effect.RETRY, problems.GRAPH_UNAVAILABLE)
+    match answer.status:
+        case HTTPStatus.NOT_FOUND:
+            return Verdict(Effect.FINAL, unknown)
+        case HTTPStatus.FORBIDDEN:
+            return Verdict(Effect.FORBIDDEN)
+        case HTTPStatus.BAD_REQUEST:
+            return Verdict(Effect.FINAL)
+    return _common(answer)
+
+
+def cut_off_of(answer: Answer) -> datetime | None:
+    """The sign-in cut-off in the answer of a read, ``None`` when there is none or it cannot be read."""
+    value = (answer.body or {}).get("signInSessionsValidFromDateTime")
+    return parsed_or_none(value) if isinstance(value, str) else None
+
+
+def asked_pause(answer: Answer) -> timedelta | None:
+    """The wait that Graph asks for, unless the answer is final: the ``pause`` of any verdict on it."""
+    return None if answer.is_success else _common(answer).pause
+
+
+def next_link(answer: Answer) -> str | None:
+    """The link to the next page of a list, if there is one; "" when it is damaged, which no page answers to."""
+    link = answer.body.get("@odata.nextLink") if answer.is_success and answer.body else None
+    return link if link is None or isinstance(link, str) else ""
+
+
+def graph_error(answer: Answer) -> tuple[str, str] | None:
+    """Graph's own code and message, or ``None`` when the answer is none of Graph's error bodies."""
+    error = answer.body.get("error") if answer.body else None
+    if not isinstance(error, dict) or not isinstance(error.get("code"), str):
+        return None
+    message = error.get("message")
+    return error["code"], message if isinstance(message, str) else ""
+
+
+def _common(answer: Answer) -> Verdict:
+    status = answer.status
+    if status == HTTPStatus.UNAUTHORIZED:
+        return Verdict(Effect.RETRY, problems.NO_TOKEN)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Verdict(Effect.RETRY, problems.THROTTLED, answer.retry_after)
+    if answer.delivery is not Delivery.ANSWERED or status in _NOT_CARRIED_OUT or not 400 <= status < 500:  # noqa: PLR2004 -- HTTP's own range
+        return Verdict(Effect.RETRY, problems.GRAPH_UNAVAILABLE, answer.retry_after)
+    if status == HTTPStatus.NOT_FOUND:
+        return Verdict(Effect.FINAL, problems.USER_NOT_FOUND)
+    if status == HTTPStatus.BAD_REQUEST:
+        return Verdict(Effect.FINAL, problems.INVALID_USER)
+    return Verdict(Effect.FINAL, problems.GRAPH_REFUSED)
+
+
+def _forbidden(token: TokenFacts, *, token_has_revoked: bool) -> Problem:
+    if not token.may(REVOKE):
+        return permission_problems.app_permission_missing(token)
+    if not token.is_broad_only or token_has_revoked:
+        return problems.TARGET_PRIVILEGED
+    return permission_problems.refused_under_broad_permission(token)

@@ -1,0 +1,1 @@
+"""The HTTP API: calls in, responses out."""

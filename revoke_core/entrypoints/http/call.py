@@ -1,0 +1,140 @@
+"""An HTTP call without a framework: its headers, query parameters and preferences, read and checked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from revoke_core.domain.body_reader import LONGEST_KEY
+from revoke_core.domain.errors import Fault, InvalidRequest
+from revoke_core.domain.request_record import Correlation
+from revoke_core.domain.timestamps import parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_LARGEST_PAGE: Final = 1000
+_DEFAULT_PAGE: Final = 100
+_LONGEST_WAIT: Final = 100
+_LONGEST_CORRELATION: Final = 200
+_DIGITS: Final = re.compile(r"0*([0-9]{1,9})")
+_KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpCall:
+    """One call: header names in lower case, query parameters, the raw body."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def function_key(self) -> str | None:
+        """The function key that the host accepted, if it asked for one."""
+        in_query = (value for name, value in self.query.items() if is_key_parameter(name))
+        return self.headers.get("x-functions-key") or next(in_query, None)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The ``Idempotency-Key`` header, 1 to 255 printable ASCII characters, else ``InvalidRequest``."""
+        key = self.headers.get("idempotency-key")
+        if key is not None and (len(key) > LONGEST_KEY or not _KEY.fullmatch(key)):
+            detail = f"the header must have 1 to {LONGEST_KEY} printable ASCII characters"
+            raise InvalidRequest([Fault("/Idempotency-Key", detail)])
+        return key
+
+    @property
+    def correlation(self) -> Correlation:
+        """What Logic Apps and Power Automate send to find the call again, each value cut to 200 characters."""
+
+        def header(*names: str) -> str | None:
+            found = next((self.headers[name] for name in names if self.headers.get(name)), None)
+            return found[:_LONGEST_CORRELATION] if found else None
+
+        return Correlation(
+            client_request_id=header("x-ms-client-request-id", "client-request-id"),
+            workflow_run_id=header("x-ms-workflow-run-id"),
+            workflow_name=header("x-ms-workflow-name"),
+            traceparent=header("traceparent"),
+        )
+
+
+def is_key_parameter(name: str) -> bool:
+    """Whether a query parameter holds a function key; the host takes ``code`` in any case."""
+    return name.lower() == "code"
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """How long a submitter waits: ``within`` is ``None`` for not at all, ``applied`` the preference it asked for."""
+
+    within: timedelta | None
+    applied: str | None = None
+
+
+def preference(call: HttpCall, default: timedelta) -> Preference:
+    """``Prefer: respond-async`` or ``wait=N`` (1 to 100 s); any other preference is ignored, as RFC 7240 asks."""
+    wanted = [part.strip().lower() for part in call.headers.get("prefer", "").split(",")]
+    if "respond-async" in wanted:
+        return Preference(None, "respond-async")
+    for part in wanted:
+        name, _, value = part.partition("=")
+        seconds = _whole(value.strip().strip('"'), _LONGEST_WAIT) if name.strip() == "wait" else None
+        if seconds:
+            return Preference(timedelta(seconds=seconds), f"wait={seconds}")
+    return Preference(default)
+
+
+def _whole(text: str, most: int) -> int | None:
+    """A whole number from 1 to ``most``; Python refuses to convert a text of thousands of digits."""
+    match = _DIGITS.fullmatch(text)
+    number = int(match[1]) if match else 0
+    return number if 1 <= number <= most else None
+
+
+class Query:
+    """Query parameters read one by one; ``check`` raises one ``InvalidRequest`` for all that are wrong."""
+
+    def __init__(self, call: HttpCall) -> None:
+        self._call = call
+        self._faults: list[Fault] = []
+
+    def text(self, name: str) -> str | None:
+        """A parameter, or ``None`` when it is absent or empty."""
+        return self._call.query.get(name) or None
+
+    def choice(self, name: str, choices: Iterable[str]) -> str | None:
+        """A parameter that must be one of the choices."""
+        value, allowed = self.text(name), list(choices)
+        if value is not None and value not in allowed:
+            self.add_fault(name, f"must be one of {', '.join(allowed)}")
+        return value
+
+    def timestamp(self, name: str) -> datetime | None:
+        """An RFC 3339 time with a zone; a plus sign that was not encoded arrives as a blank."""
+        value = self.text(name)
+        try:
+            return parsed(value.replace(" ", "+")) if value else None
+        except ValueError:
+            self.add_fault(name, "must be an RFC 3339 time such as 2026-09-10T14:32:27Z")
+            return None
+
+    def page_size(self) -> int:
+        """``pageSize``, 1 to 1000."""
+        value = self.text("pageSize")
+        size = _DEFAULT_PAGE if value is None else _whole(value, _LARGEST_PAGE)
+        if size is None:
+            self.add_fault("pageSize", f"must be a whole number from 1 to {_LARGEST_PAGE}")
+        return size or _DEFAULT_PAGE
+
+    def add_fault(self, name: str, detail: str) -> None:
+        """Note that a parameter is wrong."""
+        self._faults.append(Fault(f"/{name}", detail))
+
+    def check(self) -> None:
+        """Raise ``InvalidRequest`` when any parameter was wrong."""
+        if self._faults:
+            raise InvalidRequest(self._faults)

@@ -1,0 +1,49 @@
+"""The HTTP routes that act on an accepted request: confirm, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from revoke_core.domain.access import Action
+from revoke_core.domain.request_body import parse_confirmation, read_json
+from revoke_core.entrypoints.http.response import HttpResponse, problem_responses
+
+if TYPE_CHECKING:
+    from revoke_core.entrypoints.http.call import HttpCall
+    from revoke_core.entrypoints.http.context import RouteContext
+    from revoke_core.service.intake.control import Controls
+
+
+class ControlRoutes:
+    """Each method is one route; a request that the caller may not see is answered as one that does not exist."""
+
+    def __init__(self, *, context: RouteContext, controls: Controls) -> None:
+        self._context = context
+        self._controls = controls
+
+    @problem_responses
+    async def confirm(self, call: HttpCall, request_id: str) -> HttpResponse:
+        """``POST /revocations/{id}/confirm`` with ``{"users": 340}``: 202; 409 when that is not the number."""
+        caller = self._context.callers.authenticate_change(call)
+        users = parse_confirmation(read_json(call.body))
+        record = await self._context.find(request_id, caller, Action.CONFIRM)
+        await self._controls.confirm(record, users)
+        return await self._context.responses.of(await self._context.reader.status(record.id))
+
+    @problem_responses
+    async def cancel(self, call: HttpCall, request_id: str) -> HttpResponse:
+        """``POST /revocations/{id}/cancel``: 202; a finished request stays as it is and is answered 200."""
+        caller = self._context.callers.authenticate_change(call)
+        record = await self._context.find(request_id, caller, Action.CANCEL)
+        await self._controls.cancel(record)
+        return await self._context.responses.of(await self._context.reader.status(record.id))
+
+    @problem_responses
+    async def retry(self, call: HttpCall, request_id: str) -> HttpResponse:
+        """``POST /revocations/{id}/retry``: 202 with a new request for the users who failed; 409 while it runs."""
+        caller = self._context.callers.authenticate_change(call)
+        key = call.idempotency_key
+        record = await self._context.find(request_id, caller, Action.RETRY)
+        identity = await self._context.callers.identity(caller, call)
+        retried = await self._controls.retry(record, requested_by=identity, correlation=call.correlation, key=key)
+        return await self._context.responses.of(await self._context.reader.status_of(retried))

@@ -1,0 +1,41 @@
+"""Absolute links, built from the app's own address and never from a call's headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from revoke_core.domain import signing
+from revoke_core.entrypoints.http.call import is_key_parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from revoke_core.ports.shared import Clock, SigningKey
+
+
+class Links:
+    """Links to requests under the app's public address."""
+
+    def __init__(self, *, base_url: str, signing_key: SigningKey, clock: Clock) -> None:
+        self._base = f"{base_url}/api"
+        self._signing_key = signing_key
+        self._clock = clock
+
+    def request(self, request_id: str, part: str = "") -> str:
+        """The request itself or its ``users``, ``confirm``, ``cancel``, ``retry``; each needs a key."""
+        return f"{self._base}/revocations/{quote(request_id)}" + (f"/{part}" if part else "")
+
+    def next_page(self, path: str, query: Mapping[str, str], token: str) -> str:
+        """The next page of a list for the same query, without the function key that may stand in it."""
+        repeated = {name: value for name, value in query.items() if not is_key_parameter(name)}
+        return f"{self._base}/{path}?{urlencode(repeated | {'continuationToken': token})}"
+
+    async def operation(self, request_id: str) -> str:
+        """The request's status through a signed link that needs no key, for 48 hours."""
+        signed = signing.signature(await self._signing_key.get(), request_id, self._clock.now())
+        return f"{self._base}/operations/{quote(request_id)}?sig={signed}"
+
+    async def is_signed(self, request_id: str, signature: str) -> bool:
+        """Whether the signature is of an operation link to this request that has not expired."""
+        return signing.is_valid(await self._signing_key.get(), request_id, signature, self._clock.now())

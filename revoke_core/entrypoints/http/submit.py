@@ -1,0 +1,85 @@
+"""The HTTP routes that submit a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from revoke_core.domain.access import Action
+from revoke_core.domain.errors import Fault, InvalidRequest
+from revoke_core.domain.request_body import parse_own_request, parse_request, read_json
+from revoke_core.entrypoints.http.call import HttpCall, preference
+from revoke_core.entrypoints.http.response import HttpResponse, problem_responses
+from revoke_core.service.intake.submit import Submission
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from revoke_core.domain.access import Caller
+    from revoke_core.domain.request import RequestLimits, RevocationRequest
+    from revoke_core.entrypoints.http.context import RouteContext
+    from revoke_core.ports.shared import Clock
+    from revoke_core.service.engine.sources import Sources
+    from revoke_core.service.intake.submit import Submitter
+
+
+class SubmitRoutes:
+    """Each method is one route; ``in_call_limit`` is how long a call works on a small request by default."""
+
+    def __init__(
+        self,
+        *,
+        context: RouteContext,
+        submitter: Submitter,
+        sources: Sources,
+        clock: Clock,
+        limits: RequestLimits,
+        in_call_limit: timedelta,
+    ) -> None:
+        self._context = context
+        self._submitter = submitter
+        self._sources = sources
+        self._clock = clock
+        self._limits = limits
+        self._in_call_limit = in_call_limit
+
+    @problem_responses
+    async def submit(self, call: HttpCall) -> HttpResponse:
+        """``POST /revocations``: 200 with the final status, or 202 while it runs."""
+        caller = self._context.callers.authenticate_change(call)
+        caller.require(Action.SUBMIT)
+        return await self._submit(call, caller, parse_request(read_json(call.body), self._limits))
+
+    @problem_responses
+    async def submit_own(self, call: HttpCall) -> HttpResponse:
+        """``POST /me/revocations``: the caller's own sessions; the body may be left out."""
+        caller = self._context.callers.authenticate_change(call)
+        user_id = caller.require_user()
+        content = read_json(call.body) if call.body.strip() else {}
+        return await self._submit(call, caller, parse_own_request(content, user_id, self._limits))
+
+    async def _submit(self, call: HttpCall, caller: Caller, request: RevocationRequest) -> HttpResponse:
+        key = call.idempotency_key
+        await self._context.ready()
+        await self._check_filter(request)
+        wanted = preference(call, self._in_call_limit)
+        submission = Submission(
+            request=request,
+            source="http",
+            requested_by=await self._context.callers.identity(caller, call),
+            correlation=call.correlation,
+            idempotency_key=key,
+        )
+        began = self._clock.now()
+        submitted = await self._submitter.submit(submission, within=wanted.within)
+        # The call waits only for a small request, and not for one that an earlier call with this key created.
+        waited = submission.is_small and submitted.record.requested_at >= began
+        is_followed = wanted.within is None or waited
+        applied = {"Preference-Applied": wanted.applied} if wanted.applied and is_followed else {}
+        status = await self._context.reader.status_of(submitted.record, users=submitted.users)
+        return await self._context.responses.of(status, applied)
+
+    async def _check_filter(self, request: RevocationRequest) -> None:
+        """400 at once for a filter that Graph refuses; the sender of a message finds it in the status log instead."""
+        problem = await self._sources.check_filter(request.filter) if request.filter is not None else None
+        if problem:
+            raise InvalidRequest([Fault("/filter", f"{problem.message} {problem.hint}")])

@@ -1,0 +1,136 @@
+"""What the use cases need from the status log, as protocols, one for each table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
+
+    from revoke_core.domain.identifiers import UserRef
+    from revoke_core.domain.request import RevocationRequest
+    from revoke_core.domain.request_record import RequestedBy, RequestRecord
+    from revoke_core.domain.run import Run
+    from revoke_core.domain.user_state import UserRow, UserStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page[T]:
+    """Some items of a list and, while there may be more, where to go on."""
+
+    items: list[T]
+    token: str | None = None
+
+
+class RequestRows(Protocol):
+    """``Revocations``: one row per request with what was asked for, and an open marker while the request is open."""
+
+    async def create_request(
+        self, record: RequestRecord, request: RevocationRequest | None, *, redrive_at: datetime | None
+    ) -> bool:
+        """Make a request durable: its row and its open marker in one transaction.
+
+        ``redrive_at`` is when the timer sends a work message unless a worker has moved that moment; ``None`` for a
+        request that is over already, which gets no marker. ``False`` when a request of this id is there already:
+        then nothing was written.
+        """
+
+    async def get_request(self, request_id: str) -> RequestRecord | None:
+        """The request's row."""
+
+    async def get_inputs(self, request_id: str) -> RevocationRequest | None:
+        """What was asked for.
+
+        ``users`` of a large request is empty: ``part_sizes`` tells how many parts ``get_named_users`` has to read.
+        """
+
+    async def get_named_users(self, request_id: str, part: int) -> Sequence[UserRef] | None:
+        """The named users of one part (from 0), at most 1,998, in order; ``None`` past the last."""
+
+    async def update_request(self, record: RequestRecord) -> None:
+        """Write status, counts and warnings of a request that is still open; an ended request stays as it is."""
+
+    async def finish_request(self, record: RequestRecord) -> None:
+        """Write the final status and remove the open marker in one transaction; an ended request stays as it is."""
+
+    async def list_requests(
+        self,
+        *,
+        status: str | None,
+        since: datetime | None,
+        size: int,
+        token: str | None,
+        requested_by: RequestedBy | None = None,
+    ) -> Page[RequestRecord]:
+        """Requests, newest first, of all callers or of one; a page may be short."""
+
+
+class UserRows(Protocol):
+    """``RevocationUsers``: one row per user of a request, and the request's run row."""
+
+    async def get_run(self, request_id: str) -> Run | None:
+        """The run row; ``None`` until a worker has begun the request."""
+
+    async def save_run(self, run: Run, rows: Sequence[UserRow]) -> Run:
+        """Write at most 99 user rows and the run row in one transaction.
+
+        The run row's ETag is the fencing token: ``LeaseLost`` when the stored run row is not the one ``run`` was
+        read as.
+        """
+
+    async def request_cancel(self, request_id: str, now: datetime) -> bool:
+        """Set ``cancel_requested`` on the run row, whichever worker holds it; ``False`` when there is no run row."""
+
+    async def list_waiting(
+        self, request_id: str, status: UserStatus, *, after: int, limit: int
+    ) -> tuple[list[UserRow], bool]:
+        """Up to ``limit`` users of a status behind a position, in order, and whether these were the last."""
+
+    async def get_users(self, request_id: str, positions: Sequence[int]) -> list[UserRow]:
+        """The rows at these positions."""
+
+    def iter_users(self, request_id: str, *, after: int = 0) -> AsyncIterator[UserRow]:
+        """All users behind a position, in order, read page by page."""
+
+    def iter_identities(self, request_id: str, *, to: int) -> AsyncIterator[str]:
+        """Object ids of the users up to a position, in order; of a user without one, the text that named it."""
+
+    async def delete_after(self, request_id: str, *, after: int) -> None:
+        """Remove the rows behind a position: what a planning page left that was never finished."""
+
+    async def get_user(self, request_id: str, position: int) -> UserRow | None:
+        """One user of a request."""
+
+    async def list_users(
+        self, request_id: str, *, status: UserStatus | None, size: int, token: str | None
+    ) -> Page[UserRow]:
+        """The request's users in order, page by page."""
+
+
+class StatusLog(RequestRows, UserRows, Protocol):
+    """The status log a person can read, and the run rows beside it."""
+
+
+class UserIndex(Protocol):
+    """``RevocationIndex``: which requests touched a user; names are kept as digests only."""
+
+    async def add(self, request_id: str, rows: Sequence[UserRow]) -> None:
+        """Enter rows under their object id and their UPN; entering twice changes nothing."""
+
+    async def find(self, user: UserRef, *, size: int, token: str | None) -> Page[tuple[str, int]]:
+        """Request ids with the user's position in each, newest first."""
+
+
+class RetentionStore(Protocol):
+    """What retention needs: finding old requests and removing them whole."""
+
+    async def accepted_before(self, moment: datetime, *, token: str | None) -> Page[RequestRecord]:
+        """Requests accepted before a moment, the youngest of them first."""
+
+    async def remove(self, record: RequestRecord, *, in_time: Callable[[], bool]) -> bool:
+        """Remove a request with everything that belongs to it while ``in_time`` holds; whether all of it is gone."""
+
+    async def delete_claims(self, before: datetime) -> None:
+        """Remove idempotency keys claimed before a moment."""

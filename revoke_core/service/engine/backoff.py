@@ -1,0 +1,103 @@
+"""Waiting when Graph says not now: for the shared gate, or in growing pauses of this request's own."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from revoke_core.domain import problems
+from revoke_core.domain.responses import Effect, Verdict
+from revoke_core.domain.schedules import growing_pause
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from revoke_core.domain.problems import Problem
+    from revoke_core.ports.shared import Clock, GateKind, Gates
+    from revoke_core.service.engine.unit_of_work import UnitOfWork
+
+# A shorter Retry-After than this is no pause; without a growing one the app would spin.
+_SHORTEST: Final = timedelta(milliseconds=500)
+
+
+class Backoff:
+    """The waits of one run; the run row keeps the latest cause and the failures in a row.
+
+    A failure before the current pause ends was already in flight, so it is not counted again.
+    """
+
+    def __init__(self, *, unit: UnitOfWork, gates: Gates, clock: Clock) -> None:
+        self._unit = unit
+        self._gates = gates
+        self._clock = clock
+        # Failures of an earlier worker, of which the kind is unknown: the first call that gets through ends them.
+        self._inherited = unit.run.failures
+        self._failures: dict[GateKind, int] = {}
+        # In the order of the latest failure.
+        self._causes: dict[GateKind, str] = {}
+        self._until: dict[GateKind, datetime] = {}
+        self._counted_until: dict[GateKind, datetime] = {}
+
+    async def open_from(self, kind: GateKind) -> datetime | None:
+        """When calls of a kind may leave, or ``None`` for now. A read may also be due to probe a long gate."""
+        gate = await (self._gates.next_try(kind) if kind == "read" else self._gates.closed_until(kind))
+        moments = [moment for moment in (gate, self._until.get(kind)) if moment and moment > self._clock.now()]
+        return max(moments, default=None)
+
+    def pauses(self, kind: GateKind) -> bool:
+        """Whether this request itself pauses calls of a kind, whatever the gate says."""
+        until = self._until.get(kind)
+        return until is not None and until > self._clock.now()
+
+    def after(self, kind: GateKind, verdicts: Sequence[Verdict]) -> None:
+        """Back off as far as the verdicts on one call ask for it."""
+        waits = [verdict for verdict in verdicts if verdict.effect in (Effect.RETRY, Effect.AMBIGUOUS)]
+        if not waits:
+            self.unblocked(kind)
+            return
+        if len(waits) < len(verdicts):
+            # Graph answered a part of the call, so this is no outage: the pause does not grow.
+            self._failures[kind] = 0
+        pause = max((verdict.pause for verdict in waits if verdict.pause), default=None)
+        retried = next((verdict for verdict in waits if verdict.effect is Effect.RETRY), waits[0])
+        self.blocked(kind, retried.problem or problems.GRAPH_UNAVAILABLE, pause)
+
+    def blocked(self, kind: GateKind, problem: Problem, pause: timedelta | None = None) -> None:
+        """A problem stops the whole request for now; for a ``pause`` that Graph asked for, the gate is closed."""
+        now = self._clock.now()
+        asked = pause if pause and pause >= _SHORTEST else None
+        failures = self._failures.get(kind, self._inherited)
+        if now >= self._counted_until.get(kind, now):
+            failures += 1
+            self._counted_until[kind] = now + (asked or growing_pause(failures))
+        self._failures[kind] = failures
+        self._causes.pop(kind, None)
+        self._causes[kind] = problem.code
+        if not asked and now >= self._until.get(kind, now):
+            self._until[kind] = now + growing_pause(failures)
+        self._store(self._cause())
+
+    def unblocked(self, kind: GateKind) -> None:
+        """A call of a kind got through."""
+        self._inherited = 0
+        self._failures.pop(kind, None)
+        self._causes.pop(kind, None)
+        self._store(self._cause())
+
+    def paused(self) -> None:
+        """The operator holds the request back (``REVOKING_PAUSED``)."""
+        self._store(problems.PAUSED.code, failures=self._unit.ahead.failures)
+
+    def resume_from_pause(self) -> None:
+        """The operator does not hold the request back any more."""
+        if self._unit.ahead.blocked_by == problems.PAUSED.code:
+            self._store(self._cause(), failures=self._unit.ahead.failures)
+
+    def _cause(self) -> str | None:
+        return next(reversed(self._causes.values()), None)
+
+    def _store(self, cause: str | None, *, failures: int | None = None) -> None:
+        failures = max(self._failures.values(), default=0) if failures is None else failures
+        ahead = self._unit.ahead
+        if (failures, cause) != (ahead.failures, ahead.blocked_by):
+            self._unit.enqueue(failures=failures, blocked_by=cause)

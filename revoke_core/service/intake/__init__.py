@@ -1,0 +1,1 @@
+"""Intake: what a caller may ask for, made durable."""

@@ -1,0 +1,233 @@
+"""Intake: claim the idempotency key, make the request durable, and carry a small one out at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from revoke_core import logs
+from revoke_core.domain.errors import IdempotencyConflict, Unavailable
+from revoke_core.domain.identifiers import new_request_id
+from revoke_core.domain.problems import PROTECTED_UNREADABLE, Problem
+from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
+from revoke_core.domain.schedules import LEASE, REDRIVE_MARGIN
+from revoke_core.domain.user_state import Counts
+from revoke_core.ports.shared import Claim
+from revoke_core.service.engine.context import SMALL_REQUEST
+from revoke_core.service.engine.finalizer import enqueue_best_effort
+from revoke_core.service.engine.protection import ProtectedListUnreadable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from revoke_core.domain.request import RevocationRequest
+    from revoke_core.domain.user_state import UserRow
+    from revoke_core.ports.shared import Budget, Clock, IdempotencyKeys, WorkQueue
+    from revoke_core.ports.status_log import StatusLog
+    from revoke_core.service.engine.lookup import Lookup, UserLookup
+    from revoke_core.service.engine.worker import CarriedOut, Worker
+
+IN_CALL_MAX_IDLE: Final = timedelta(seconds=5)
+_PROTECTED_RETRY_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A request with its sender, its ``source`` (http or queue) and its idempotency key.
+
+    ``expected`` is how many users it will come down to, where that is known otherwise than from its own list.
+    """
+
+    request: RevocationRequest
+    source: str
+    requested_by: RequestedBy
+    correlation: Correlation = field(default_factory=Correlation)
+    idempotency_key: str | None = None
+    expected: int = 0
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the request itself names all its users, and few enough to carry it out within a call."""
+        request = self.request
+        return request.is_named_only and request.retry_of is None and len(request.users) <= SMALL_REQUEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The request; ``users`` are its first rows where the call itself carried it out, so they need not be read."""
+
+    record: RequestRecord
+    users: list[UserRow] | None = None
+
+
+class Submitter:
+    """Accepts requests; once a method returns a record, the request is durable."""
+
+    def __init__(
+        self,
+        *,
+        log: StatusLog,
+        keys: IdempotencyKeys,
+        queue: WorkQueue,
+        lookup: UserLookup,
+        worker: Worker,
+        budget: Budget,
+        clock: Clock,
+    ) -> None:
+        self._log = log
+        self._keys = keys
+        self._queue = queue
+        self._lookup = lookup
+        self._worker = worker
+        self._budget = budget
+        self._clock = clock
+        # The event loop keeps only weak references to tasks.
+        self._working: set[asyncio.Task[CarriedOut]] = set()
+
+    async def submit(self, submission: Submission, *, within: timedelta | None) -> Submitted:
+        """Accept, and carry out within the call when the request is small and ``within`` leaves time for it.
+
+        ``IdempotencyConflict`` for a key that another body holds; ``Unavailable`` when the request could not be made
+        durable or the protected list cannot be read: then nothing has happened. A queue sender cannot be asked to try
+        again, so its request waits for the protected list as for anything else that does not answer now.
+        """
+        started_at = self._clock.now()
+        if submission.source != "queue":
+            await self._refuse_unprotected()
+        claimed = await self._claimed(submission, started_at)
+        if isinstance(claimed, RequestRecord):
+            return Submitted(record=claimed)
+        record = self._record(claimed, submission, started_at)
+        if within is None or not submission.is_small:
+            await self._create(record, submission, in_call=False)
+            await enqueue_best_effort(self._queue, record.id)
+            return Submitted(record=record)
+        # A look-up changes nothing, so it need not wait for the request to be durable.
+        lookup = asyncio.create_task(self._prepared(submission.request))
+        try:
+            await self._create(record, submission, in_call=True)
+        except BaseException:
+            lookup.cancel()
+            raise
+        return await self._carried_out(record, submission, lookup, until=started_at + within)
+
+    async def _prepared(self, request: RevocationRequest) -> Lookup:
+        """Look the users up, and fetch tokens for the moment when the call is to leave."""
+        lookup, tokens = await asyncio.gather(
+            self._lookup.look_up(request.users), self._budget.take(len(request.users), small=True)
+        )
+        await self._budget.give_back(tokens)
+        return lookup
+
+    async def refuse(self, submission_id: str, record: RequestRecord) -> RequestRecord:
+        """Enter a message that is not carried out; a second delivery of it adds nothing."""
+        claim = Claim(request_id=record.id, digest="refused")
+        holder = await self._keys.claim("refused", submission_id, claim)
+        if holder is not None and (known := await self._log.get_request(holder.request_id)):
+            return known
+        await self._log.create_request(record, None, redrive_at=None)
+        logs.event("message_refused", requestId=record.id, code=record.problem.code if record.problem else None)
+        return record
+
+    def refused_record(
+        self, *, requested_by: RequestedBy, problem: Problem, text: str | None, source: str = "queue"
+    ) -> RequestRecord:
+        """A request that has ended before it began."""
+        now = self._clock.now()
+        return RequestRecord(
+            id=new_request_id(now),
+            status=RequestStatus.FAILED,
+            source=source,
+            requested_by=requested_by,
+            requested_at=now,
+            completed_at=now,
+            problem=problem,
+            message_text=text,
+        )
+
+    async def _refuse_unprotected(self) -> None:
+        try:
+            await self._lookup.check_protected()
+        except ProtectedListUnreadable:
+            problem = PROTECTED_UNREADABLE
+            raise Unavailable(f"{problem.message} {problem.hint}", retry_after=_PROTECTED_RETRY_SECONDS) from None
+
+    async def _claimed(self, submission: Submission, now: datetime) -> str | RequestRecord:
+        """The new request's id, or the request that holds the key already."""
+        request_id = new_request_id(now)
+        if submission.idempotency_key is None:
+            return request_id
+        digest = submission.request.digest()
+        claim = Claim(request_id=request_id, digest=digest)
+        holder = await self._keys.claim(submission.requested_by.scope, submission.idempotency_key, claim)
+        if holder is None:
+            return request_id
+        if holder.digest != digest:
+            raise IdempotencyConflict(
+                "This Idempotency-Key belongs to an earlier request with another body. Use a new key for a new request."
+            )
+        # No row behind the claim: its caller died, or has not written it yet. Either way it is the same request.
+        return await self._log.get_request(holder.request_id) or holder.request_id
+
+    @staticmethod
+    def _record(request_id: str, submission: Submission, now: datetime) -> RequestRecord:
+        request = submission.request
+        total = submission.expected or request.distinct()
+        return RequestRecord(
+            id=request_id,
+            status=RequestStatus.ACCEPTED,
+            source=submission.source,
+            requested_by=submission.requested_by,
+            requested_at=now,
+            correlation=submission.correlation,
+            reason=request.reason,
+            dry_run=request.dry_run,
+            verify=request.verify,
+            counts=Counts(total=total, pending=total, duplicates=max(len(request.users) - total, 0)),
+            retry_of=request.retry_of,
+        )
+
+    async def _create(self, record: RequestRecord, submission: Submission, *, in_call: bool) -> None:
+        """Make the request durable. Should no worker get it done, the timer redrives it when a lease would end.
+
+        A request of this id may be there: this call's own insert whose answer was lost, or another call's under the
+        same key. Either way it is this request, and its run row says whether a worker has it.
+        """
+        redrive_at = self._clock.now() + LEASE + REDRIVE_MARGIN
+        await self._log.create_request(record, submission.request, redrive_at=redrive_at)
+        logs.event(
+            "request_accepted",
+            requestId=record.id,
+            source=record.source,
+            users=record.counts.total,
+            inCall=in_call,
+            dryRun=record.dry_run,
+        )
+
+    async def _carried_out(
+        self, record: RequestRecord, submission: Submission, lookup: asyncio.Task[Lookup], *, until: datetime
+    ) -> Submitted:
+        """Be the request's first worker; from here on nothing that fails can lose it.
+
+        When the time is up the work is not broken off, which would leave calls ambiguous: it ends its step under its
+        lease while the caller is told to poll.
+        """
+
+        async def work() -> CarriedOut:
+            # By now the timer may have brought another worker, which may even be done: then its run row is there.
+            return await self._worker.carry_out(
+                record, submission.request, None, until=until, max_idle=IN_CALL_MAX_IDLE, lookup=await lookup
+            )
+
+        task = asyncio.create_task(work())
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        await asyncio.wait({task}, timeout=(until - self._clock.now()).total_seconds())
+        if not task.done():
+            return Submitted(record=record)
+        if problem := task.exception():
+            logs.failure("in_call_work_stopped", problem, requestId=record.id)
+            return Submitted(record=record)
+        return Submitted(record=task.result().record, users=task.result().users)

@@ -1,0 +1,1 @@
+"""Reading: questions to the status log and to the app itself; nothing here changes anything."""

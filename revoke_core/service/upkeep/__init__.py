@@ -1,0 +1,1 @@
+"""Upkeep: what the timers do."""

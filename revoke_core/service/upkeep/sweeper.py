@@ -1,0 +1,46 @@
+"""The 30-second timer: redrives open requests that no worker is expected to have any more. The one recovery path."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from revoke_core import logs
+
+if TYPE_CHECKING:
+    from revoke_core.ports.shared import Clock, OpenRequests, WorkQueue
+
+# Below the timer's interval, so that runs do not pile up; the next run goes on with the oldest that are left.
+_AT_MOST: Final = timedelta(seconds=25)
+
+
+class Sweeper:
+    """Sends a work message for every open request whose redrive time has come, oldest request first.
+
+    - A worker moves that time on whenever it acquires or releases a lease, or finds a message too early.
+    - ``finish_request`` removes the marker with the final status, so an ended request is never redriven.
+    - The marker is moved before the message is sent: should this host die in between, the request is due again soon.
+    - The message's worker reads the request's state; the sweeper reads nothing but markers, 100 at a time.
+    """
+
+    def __init__(self, *, open_requests: OpenRequests, queue: WorkQueue, clock: Clock, paused: bool) -> None:
+        self._open_requests = open_requests
+        self._queue = queue
+        self._clock = clock
+        self._paused = paused
+
+    async def sweep(self) -> int:
+        """Returns how many requests were redriven."""
+        began = self._clock.now()
+        redriven = 0
+        async for batch in self._open_requests.due(began, paused=self._paused):
+            await self._open_requests.note_redriven(batch, self._clock.now())
+            await asyncio.gather(*(self._queue.put(request.request_id) for request in batch))
+            redriven += len(batch)
+            if self._clock.now() - began > _AT_MOST:
+                break
+        if redriven:
+            seconds = (self._clock.now() - began).total_seconds()
+            logs.event("timer_swept", redriven=redriven, seconds=round(seconds, 1))
+        return redriven

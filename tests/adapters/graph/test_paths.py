@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from revoke_core.adapters.clock import SystemClock
+from revoke_core.adapters.graph.identity import GraphIdentity
+from revoke_core.adapters.graph.paths import matching_path, members_path
+from revoke_core.adapters.graph.transport import GraphTransport
+
+GROUP = "8f5d1c2e-0000-4000-8000-00000000abcd"
+
+
+def test_members_are_asked_for_without_a_type_cast() -> None:
+    """A cast would need the eventually consistent index, in which a member just added may be missing."""
+    listed = "?$select=id,userPrincipalName&$top=999"
+    assert members_path(GROUP) == f"/groups/{GROUP}/transitiveMembers{listed}"
+    assert members_path(GROUP, transitive=False) == f"/groups/{GROUP}/members{listed}"
+
+
+def test_a_filter_is_percent_encoded_as_a_whole() -> None:
+    """Nothing in it can end the value and begin another parameter."""
+    path = matching_path("displayName eq 'O''Brien & Söhne #1+2' /?%")
+    value = "displayName%20eq%20%27O%27%27Brien%20%26%20S%C3%B6hne%20%231%2B2%27%20%2F%3F%25"
+    assert path == f"/users?$filter={value}&$select=id,userPrincipalName&$top=999"
+    assert matching_path("x", advanced=True).endswith("&$count=true")
+    assert matching_path("x", probe=True) == "/users?$filter=x&$select=id&$top=1"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://[::1/v1.0/users",
+        "https://graph.microsoft.com/v1.0/users?a b",
+        "https://graph.microsoft.com/v1.0/users?\n",
+        "https://graph.microsoft.com/v1.0/users?ä",
+        "https://graph.microsoft.com@evil.example/v1.0/users",
+        "https://graph.microsoft.com/v1.0/" + "x" * 30_000,
+        "",
+    ],
+)
+def test_a_link_that_is_no_url_is_not_followed(link: str) -> None:
+    """A damaged answer is no reason to crash, nor to go somewhere else."""
+    clock = SystemClock()
+    identity = GraphIdentity(client_id=None, resource="https://graph.microsoft.com", clock=clock)
+    assert GraphTransport(endpoint="https://graph.microsoft.com", identity=identity, clock=clock).relative(link) is None

@@ -1,0 +1,222 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pace_simulation import SERVERS, simulate
+
+from revoke_core.domain.pacing import CUT, Block, ConcurrencyLimit, Pace
+
+NOW = datetime(2026, 9, 10, 14, 32, 27, tzinfo=UTC)
+QUOTA = 3000
+LOW = replace(Pace.start(QUOTA, NOW), tokens=150.0, assumed=False)
+SHORT, LONG = timedelta(seconds=10), timedelta(seconds=140)
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["take", "take small", "give back", "throttled", "clean", "wait"]),
+        st.integers(min_value=1, max_value=300),
+    ),
+    max_size=80,
+)
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@given(steps, st.sampled_from([1, 7, 30, 300, QUOTA, 90_000]))
+def test_no_history_grants_more_than_capacity_and_refill(history: list[tuple[str, int]], quota: int) -> None:
+    """Whatever happens, what was granted fits the published quota, and the bucket never holds more than it."""
+    pace, now, granted, full = Pace.start(quota, NOW), 0.0, 0, quota / 150
+    for what, number in history:
+        if what.startswith("take"):
+            tokens, pace = pace.take(number, at(now), small=what == "take small")
+            granted += tokens
+        elif what == "give back":
+            returned = min(number, granted)
+            pace, granted = pace.give_back(returned), granted - returned
+        elif what == "throttled":
+            pace = pace.on(at(now)).throttled(sent_at=at(now), now=at(now), pause=timedelta(seconds=number))
+        elif what == "clean":
+            pace = pace.on(at(now)).regain(number)
+        else:
+            now += number / 10
+        assert granted <= quota + full * now + 1e-6
+        assert 0 <= pace.tokens <= quota
+        assert min(1.0, full) - 1e-9 <= pace.rate <= full + 1e-9
+
+
+def test_a_large_request_takes_blocks_and_leaves_the_reserve() -> None:
+    """60 tokens per storage write, and the last 100 only for small requests."""
+    pace, taken = Pace.start(QUOTA, NOW), []
+    while True:
+        tokens, pace = pace.take(20, NOW, small=False)
+        if tokens == 0:
+            break
+        taken.append(tokens)
+    assert set(taken) == {60}
+    assert 100 <= pace.tokens < 160
+    assert pace.take(20, NOW, small=True)[0] == 20
+
+
+def test_small_requests_share_the_reserve_one_by_one() -> None:
+    """From the reserve only what is wanted: a block there would starve the next small request."""
+    pace = replace(LOW, tokens=100.0)
+    granted = 0
+    while (step := pace.take(1, NOW, small=True))[0]:
+        granted, pace = granted + step[0], step[1]
+    assert granted == 100
+
+
+@pytest.mark.parametrize(("quota", "reserve"), [(3000, 100), (90_000, 100), (300, 30), (9, 0)])
+def test_the_reserve_is_a_tenth_of_a_small_quota(quota: int, reserve: int) -> None:
+    """A scaled quota keeps something for large requests."""
+    assert Pace.start(quota, NOW).reserve == reserve
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_next_at_names_the_moment_at_which_a_take_succeeds(small: bool) -> None:
+    """Not earlier, or callers would ask storage in vain; not later, or they would waste the quota."""
+    pace = replace(LOW, tokens=0.3)
+    moment = pace.next_at(20, small=small)
+    assert pace.take(20, moment, small=small)[0] >= 20
+    assert pace.take(20, moment - timedelta(milliseconds=60), small=small)[0] < 20
+
+
+def test_a_429_after_a_low_bucket_cuts_once_per_gate() -> None:
+    """Calls that were on their way when the gate closed say nothing new; a call sent after it does."""
+    first = LOW.throttled(sent_at=at(-0.3), now=NOW, pause=SHORT)
+    assert first.rate == pytest.approx(20 * CUT)
+    assert first.on(at(0.5)).throttled(sent_at=at(-0.1), now=at(0.5), pause=SHORT) == first
+    again = first.on(at(12)).throttled(sent_at=at(11), now=at(12), pause=SHORT)
+    assert again.rate == pytest.approx(20 * CUT * CUT)
+
+
+def test_a_longer_gate_of_the_same_burst_keeps_the_bucket_from_filling() -> None:
+    """The answers of one burst may name different ends: the last one counts, without a second cut."""
+    first = LOW.throttled(sent_at=at(-0.3), now=NOW, pause=SHORT)
+    longer = first.throttled(sent_at=at(-0.1), now=at(0.1), pause=timedelta(seconds=60))
+    assert (longer.rate, longer.at, longer.tokens) == (first.rate, at(60.1), first.tokens)
+
+
+def test_nothing_is_granted_while_the_gate_is_closed() -> None:
+    """The bucket counts what refills until the gate opens, but gives none of it away before."""
+    closed = LOW.throttled(sent_at=NOW, now=NOW, pause=SHORT)
+    assert closed.take(1, at(9.9), small=True)[0] == 0
+    assert closed.take(1, at(10), small=True)[0] == 1
+
+
+def test_the_first_429_of_a_full_bucket_refutes_the_bucket_and_not_the_rate() -> None:
+    """That the quota was unused at the start was an assumption; the refill rate has not been seen yet."""
+    surprised = Pace.start(QUOTA, NOW).throttled(sent_at=NOW, now=NOW, pause=SHORT)
+    assert (surprised.share, surprised.tokens) == (1.0, 100)
+    assert surprised.on(at(300)).assumed
+
+
+def test_a_long_pause_after_a_used_up_bucket_is_the_end_of_a_window() -> None:
+    """The next window fills meanwhile, and the rate stays."""
+    closed = LOW.throttled(sent_at=NOW, now=NOW, pause=LONG)
+    assert (closed.share, closed.tokens) == (1.0, 150 + 140 * 20)
+    unexpected = replace(LOW, tokens=2000.0).throttled(sent_at=NOW, now=NOW, pause=LONG)
+    assert (unexpected.share, unexpected.tokens) == (CUT, 100)
+
+
+def test_the_rate_regains_to_the_full_one_and_falls_to_one_a_second() -> None:
+    """Slowly, item by item, and never above what is published."""
+    low = LOW
+    for number in range(100):
+        moment = at(20 * number)
+        low = replace(low, tokens=0.0).throttled(sent_at=moment, now=moment, pause=SHORT)
+    assert low.rate == 1
+    assert 1 < low.regain(100).rate < 1.2
+    assert low.regain(1_000_000).rate == 20
+
+
+def test_an_estimate_counts_the_burst_and_then_the_rate() -> None:
+    """10,000 from a full bucket: 2,900 at once, the rest at 20 a second."""
+    assert Pace.start(QUOTA, NOW).seconds_for(10_000) == (10_000 - 2_900) / 20
+    assert Pace.start(QUOTA, NOW).seconds_for(100) == 0
+
+
+def test_a_block_of_a_low_bucket_is_spent_at_the_buckets_rate() -> None:
+    """One batch on its way when a refusal comes, not a whole block; a small request need not wait for its turn."""
+    block = Block.of(60, replace(LOW, tokens=100.0), NOW)
+    given, block = block.spend(20, NOW, small=False)
+    assert given == 20
+    assert block.spend(20, at(0.9), small=False)[0] == 0
+    assert block.spend(20, at(1), small=False)[0] == 20
+    assert block.spend(1, at(0.1), small=True)[0] == 1
+
+
+def test_a_block_of_a_full_bucket_is_a_burst() -> None:
+    """As long as the bucket holds more, calls leave as fast as Graph answers."""
+    _, block = Block.of(60, Pace.start(QUOTA, NOW), NOW).spend(20, NOW, small=False)
+    assert block.spend(60, NOW, small=False)[0] == 40
+
+
+def test_the_window_opens_with_clean_answers_and_closes_with_a_refusal() -> None:
+    """Four on their way soon, eight after some three thousand users, one after a 429."""
+    window, sizes = ConcurrencyLimit.of(QUOTA, QUOTA), []
+    for _ in range(162):
+        sizes.append(window.size)
+        window = window.after_clean()
+    assert (sizes[:3], sizes[41], sizes[42], window.size) == ([1, 2, 4], 4, 5, 8)
+    assert window.after_throttled() == ConcurrencyLimit.of(QUOTA, QUOTA)
+
+
+def test_a_request_larger_than_the_bucket_has_fewer_calls_on_their_way() -> None:
+    """It ends no sooner for a quick burst, and all that are on their way are refused together."""
+    window = ConcurrencyLimit.of(QUOTA + 1, QUOTA)
+    for _ in range(41):
+        window = window.after_clean()
+    assert window.size == 3
+    assert window.after_clean().size == 4
+    assert window.after_throttled().after_clean().after_clean().size == 3
+
+
+@pytest.mark.parametrize(
+    ("server", "least", "refused"),
+    [
+        ("bucket", 0.97, 0.005),
+        ("refusals cost", 0.97, 0.005),
+        ("fixed window", 0.95, 0.01),
+        ("hidden limit", 0.97, 0.01),
+        ("empty", 0.93, 0.005),
+    ],
+)
+def test_every_kind_of_server_is_used_to_the_full(server: str, least: float, refused: float) -> None:
+    """10,000 and 100,000 users: near the bound of the server's own limit, with hardly a 429."""
+    for items, seeds in ((10_000, range(5)), (100_000, range(1))):
+        for outcome in (simulate(server, items, seed=seed) for seed in seeds):
+            assert outcome.share_of_bound >= least
+            assert outcome.refused_share <= refused
+
+
+@pytest.mark.parametrize(
+    ("server", "least", "refused"),
+    [("bucket", 0.97, 0.005), ("fixed window", 0.95, 0.01), ("hidden limit", 0.97, 0.01), ("empty", 0.93, 0.005)],
+)
+def test_a_burst_that_planning_holds_up_costs_nothing(server: str, least: float, refused: float) -> None:
+    """Where looking users up is slower than sending, the bucket refills meanwhile; a counting window does not."""
+    for outcome in (simulate(server, 10_000, seed=seed, per_second=80) for seed in range(3)):
+        assert outcome.share_of_bound >= least
+        assert outcome.refused_share <= refused
+
+
+def test_once_a_quota_is_spent_only_as_many_calls_leave_as_the_rate_needs() -> None:
+    """All that are on their way are refused together when a counting window ends."""
+    fresh = Pace.start(QUOTA, NOW)
+    spent = replace(fresh, tokens=900.0, spent=2_800.0)
+    assert fresh.most_calls(0.35, 20) == 8
+    assert spent.most_calls(0.35, 20) == 1
+    # As a call seems to take when the clock is set back meanwhile: with none, nothing would ever measure another one.
+    assert spent.most_calls(-100, 20) == 1
+    assert replace(spent, quota=30_000, spent=28_000.0).most_calls(0.35, 20) == 4
+    assert spent.on(at(150)).most_calls(0.35, 20) == 8
+
+
+def test_every_server_is_in_the_table_above() -> None:
+    """A server added to the simulation gets its bars."""
+    assert set(SERVERS) == {"bucket", "refusals cost", "fixed window", "hidden limit", "empty"}
