@@ -3,10 +3,10 @@ SHELL := /bin/bash
 PYTHON ?= python3.13
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests of whole hosts wait on real clocks, so they run one after the other; the others run side by side, in the groups
-# that tests/support/side_by_side.py names.
-TIMED := tests/e2e tests/chaos
-SIDE_BY_SIDE := --numprocesses 2 --dist loadscope --no-loadscope-reorder $(addprefix --ignore=,$(TIMED))
+# Two tests side by side, in the groups that tests/support/side_by_side.py names. Tests of whole hosts wait on real clocks,
+# so they come by themselves, when nothing else takes the processor from them.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadscope --no-loadscope-reorder
+WHOLE_HOSTS := tests/e2e tests/chaos
 READY := $(VENV)/.ready local/azurite/node_modules/.ready
 
 .DEFAULT_GOAL := help
@@ -40,8 +40,8 @@ run: $(READY) ## Start everything and stay up; prints the URLs and the key.
 	@$(BIN)/python -m local up
 
 test: $(READY) ## Run the tests against Azurite, the tenant simulator and the Functions runtime.
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
-	@$(BIN)/python -m pytest $(TIMED)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(addprefix --ignore=,$(WHOLE_HOSTS))
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(WHOLE_HOSTS)
 
 check: $(READY) ## Format, lint, types; Bicep, where there is a compiler.
 	@$(BIN)/ruff format --check --quiet .

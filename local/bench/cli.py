@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PARTS: Final = {
     "one": "one user over HTTP, warm, against bare Graph round trips",
-    "small": "storage transactions and CPU of one small request, over HTTP and by queue message",
+    "small": "one small request beside a plain function: CPU, storage transactions, latency, over HTTP and by message",
     "imports": "the app's import, in fresh processes",
     "loop": "1,000 users against a loop over the Graph SDK, 150 ms latency",
     "gather": "3,600 users against asyncio.gather over the Graph SDK, under a quota",
@@ -57,7 +57,7 @@ class Bench:
         """Every part that was asked for; a part that fails does not end the others."""
         parts: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
             "one": lambda: calls.one_user(self.options.rounds),
-            "small": lambda: small.measured(self.options.rounds),
+            "small": lambda: small.measured(self.options.rounds, self.options.messages),
             "imports": self._imports,
             "loop": lambda: sdk.sequential(_LOOP_USERS),
             "gather": lambda: sdk.gathered(_GATHER_USERS, self.options.settings),
@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--only", type=_among(PARTS), default=list(PARTS), help="parts, separated by commas (default: all)")
     add("--rounds", type=int, default=30, help="one, small: measured calls (default %(default)s)")
+    add("--messages", type=int, default=200, help="small: messages, each of one user (default %(default)s)")
     add("--imports", type=int, default=11, help="imports: measured pairs (default %(default)s)")
     add("--users", type=int, default=10_000, help="quotas: users of a run (default %(default)s)")
     add("--models", type=_among(MODELS), default=list(MODELS), help="quotas: models (default: all)")

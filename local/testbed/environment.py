@@ -21,6 +21,7 @@ from local.up import host_environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
 
 KEY: Final = "a-key-of-this-machine-only"
 _CALL_SECONDS: Final = 240.0
@@ -30,13 +31,15 @@ _CALL_SECONDS: Final = 240.0
 class HostProcess:
     """One host process and its proxies; ``interceptor`` gets every exchange it has with storage and Graph.
 
-    A host that is started again listens on the port it had before. ``variables`` are its environment variables.
+    A host that is started again listens on the port it had before. ``variables`` are its environment variables;
+    ``app`` is the folder of another app than this project's.
     """
 
     variables: Mapping[str, str]
     proxies: tuple[Proxy, ...]
     interceptor: RuleInterceptor
     on_line: Callable[[str], None] | None = None
+    app: Path | None = None
     port: int = 0
     child: Child | None = None
 
@@ -54,7 +57,8 @@ class HostProcess:
 
     async def start(self) -> None:
         """Start the host and wait until it is ready."""
-        arguments = ["host", "--port", str(self.port), "--json"]
+        folder = ["--app", str(self.app)] if self.app else []
+        arguments = ["host", "--port", str(self.port), *folder, "--json"]
         self.child = await start("host", arguments, environment=self.variables, on_line=self.on_line)
         self.port = urlsplit(self.child.ready["functions"]).port or 0
 
@@ -113,6 +117,7 @@ async def running_environment(
     settings: Mapping[str, str] | None = None,
     hosts: int = 1,
     start_hosts: bool = True,
+    peer: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Environment]:
     """Tenant, storage and hosts while the context lasts; ``ChildFailedError`` when one does not get ready.
@@ -123,6 +128,7 @@ async def running_environment(
         settings: settings of the app, over those of this process.
         hosts: host processes on the same storage.
         start_hosts: whether they are started; otherwise the caller starts them.
+        peer: folder of another app, which runs on a host of its own: the last of ``hosts``.
         on_line: gets the hosts' log.
     """
     async with AsyncExitStack() as stack:
@@ -134,9 +140,9 @@ async def running_environment(
         session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(total=_CALL_SECONDS)))
         tables = await stack.enter_async_context(TableServiceClient.from_connection_string(connection))
         host_processes = []
-        for _ in range(hosts):
+        for app in [None] * hosts + ([peer] if peer else []):
             host = await _host_process(stack, tenant.ready, connection, settings or {})
-            host.on_line = on_line
+            host.on_line, host.app = on_line, app
             stack.push_async_callback(host.stop)
             if start_hosts:
                 await host.start()

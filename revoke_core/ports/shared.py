@@ -41,6 +41,7 @@ class OpenRequests(Protocol):
     def due(self, now: datetime, *, paused: bool) -> AsyncIterator[list[OpenRequest]]:
         """Open requests whose ``redrive_at`` has come, oldest request first, at most 100 at a time.
 
+        Those without a work message on its way come before those that no worker has taken from the queue yet.
         Unless this host is ``paused`` too, requests that only wait for the pause to end are due as well.
         """
 

@@ -7,6 +7,7 @@ request rows, whose keys are hexadecimal.
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.adapters.storage import REQUESTS_TABLE
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from revoke_core.adapters.storage import Storage
 
+# The most that storage gives in one answer.
+_MARKERS_AT_ONCE: Final = 1000
 _FIRST_WAIT: Final = timedelta(seconds=45)
 _LONGEST_WAIT: Final = timedelta(minutes=8)
 # Doubling more often than this leads beyond the longest wait.
@@ -36,15 +39,16 @@ class TableOpenRequests:
         self._keep = keep
 
     async def due(self, now: datetime, *, paused: bool) -> AsyncIterator[list[OpenRequest]]:
-        """Read the markers of each partition in key order, the oldest partition first."""
+        """Read the markers of each partition in key order, the oldest partition first; in a second pass the rest."""
         is_due = "RedriveAt le @now" if paused else "(RedriveAt le @now or Paused eq true)"
-        query = f"PartitionKey eq @partition and RowKey ge @first and RowKey lt @end and {is_due}"
         first, end = f"{MARKER_PREFIX}-", f"{MARKER_PREFIX}."
-        for partition in self._partitions(now):
-            values: dict[str, Any] = {"partition": partition, "first": first, "end": end, "now": written(now)}
-            async for page in self._table.pages(query, values, ROWS_PER_TRANSACTION):
-                if page:
-                    yield [_open_request(entity) for entity in page]
+        for is_new in ("Redriven eq 0", "Redriven gt 0"):
+            query = f"PartitionKey eq @partition and RowKey ge @first and RowKey lt @end and {is_due} and {is_new}"
+            for partition in self._partitions(now):
+                values: dict[str, Any] = {"partition": partition, "first": first, "end": end, "now": written(now)}
+                async for page in self._table.pages(query, values, _MARKERS_AT_ONCE):
+                    for batch in batched(page, ROWS_PER_TRANSACTION, strict=False):
+                        yield [_open_request(entity) for entity in batch]
 
     async def note_redriven(self, batch: Sequence[OpenRequest], now: datetime) -> None:
         """Merge the next moment into the markers in one transaction, or one by one when a request has ended since.

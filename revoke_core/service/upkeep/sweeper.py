@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Final
 from revoke_core import logs
 
 if TYPE_CHECKING:
-    from revoke_core.ports.shared import Clock, OpenRequests, WorkQueue
+    from collections.abc import Sequence
+
+    from revoke_core.ports.shared import Clock, OpenRequest, OpenRequests, WorkQueue
 
 # Below the timer's interval, so that runs do not pile up; the next run goes on with the oldest that are left.
 _AT_MOST: Final = timedelta(seconds=25)
+# While messages of one batch are on their way, the next markers are read and moved: a busy host answers each slowly.
+_BATCHES_AT_ONCE: Final = 3
 
 
 class Sweeper:
@@ -34,13 +38,19 @@ class Sweeper:
         """Returns how many requests were redriven."""
         began = self._clock.now()
         redriven = 0
-        async for batch in self._open_requests.due(began, paused=self._paused):
-            await self._open_requests.note_redriven(batch, self._clock.now())
-            await asyncio.gather(*(self._queue.put(request.request_id) for request in batch))
-            redriven += len(batch)
-            if self._clock.now() - began > _AT_MOST:
-                break
+        free = asyncio.Semaphore(_BATCHES_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            async for batch in self._open_requests.due(began, paused=self._paused):
+                await free.acquire()
+                if self._clock.now() - began > _AT_MOST:
+                    break
+                group.create_task(self._redrive(batch)).add_done_callback(lambda _: free.release())
+                redriven += len(batch)
         if redriven:
             seconds = (self._clock.now() - began).total_seconds()
             logs.event("timer_swept", redriven=redriven, seconds=round(seconds, 1))
         return redriven
+
+    async def _redrive(self, batch: Sequence[OpenRequest]) -> None:
+        await self._open_requests.note_redriven(batch, self._clock.now())
+        await asyncio.gather(*(self._queue.put(request.request_id) for request in batch))

@@ -208,3 +208,11 @@ async def test_lists_and_retention_never_return_a_marker(storage: Storage, reque
     store = TableRetentionStore(storage=storage, log=requests_made.log, index=TableUserIndex(storage=storage))
     old = await store.accepted_before(NOW - timedelta(hours=30), token=None)
     assert [record.id for record in old.items] == ids[2:]
+
+
+async def test_requests_whose_message_waits_in_the_queue_come_last(requests_made: Requests) -> None:
+    """Thousands may be stranded: the youngest gets its first message before the oldest gets its second."""
+    waiting = await requests_made.new(SECOND * 60)
+    await requests_made.open.note_redriven(await requests_made.due(), NOW - SECOND * 60)
+    young, old = await requests_made.new(SECOND), await requests_made.new(SECOND * 2)
+    assert await requests_made.due_ids() == [old.id, young.id, waiting.id]
