@@ -12,9 +12,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
-from azure.data.tables.aio import TableServiceClient
 
 from revoke_core import logs
+from revoke_core.adapters.tables.transaction import TransactionClient
 from revoke_core.domain.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -55,24 +55,21 @@ class Storage:
 
     def __init__(self, *, settings: StorageSettings) -> None:
         self._settings = settings
-        self._tables: TableServiceClient | None = None
+        self._tables: dict[str, TableClient] = {}
         self._queues: dict[str, QueueClient] = {}
         self._credentials: list[Any] = []
         self._ready: asyncio.Task[None] | None = None
 
-    def table_service(self) -> TableServiceClient:
-        """The account's tables."""
-        if self._tables is None:
-            if text := self._settings.connection_string:
-                self._tables = TableServiceClient.from_connection_string(text, **_OPTIONS)
-            else:
-                endpoint = self._settings.table_uri or ""
-                self._tables = TableServiceClient(endpoint=endpoint, credential=self._credential(), **_OPTIONS)
-        return self._tables
-
     def table(self, name: str) -> TableClient:
         """One table."""
-        return self.table_service().get_table_client(name)
+        if name not in self._tables:
+            if text := self._settings.connection_string:
+                client = TransactionClient.from_connection_string(text, name, **_OPTIONS)
+            else:
+                endpoint = self._settings.table_uri or ""
+                client = TransactionClient(endpoint, name, credential=self._credential(), **_OPTIONS)
+            self._tables[name] = client
+        return self._tables[name]
 
     def queue(self, name: str) -> QueueClient:
         """One queue."""
@@ -98,7 +95,8 @@ class Storage:
 
     async def close(self) -> None:
         """Close the connections."""
-        clients: list[Any] = [*self._queues.values(), *self._credentials, *([self._tables] if self._tables else [])]
+        clients: list[Any] = [*self._tables.values(), *self._queues.values(), *self._credentials]
+        self._tables, self._queues, self._credentials = {}, {}, []
         await asyncio.gather(*(client.close() for client in clients))
 
     async def _create_missing(self) -> None:

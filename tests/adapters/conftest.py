@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pytest
-from azure.data.tables.aio import TableServiceClient
 from pace_site import Site
 from storage_log import StorageLog, storage_log
+from table_hooks import hook_tables
 
 from local.processes import start
 from revoke_core.adapters.pacing.row import PARTITION
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 async def requests_sent(azurite: str, storage: Storage) -> list[str]:
     """The requests to the storage, as they leave from now on."""
     sent: list[str] = []
-    await storage.table_service().close()
-    storage._tables = TableServiceClient.from_connection_string(
-        azurite, raw_request_hook=lambda call: sent.append(unquote(call.http_request.url))
-    )
+    await hook_tables(storage, azurite, raw_request_hook=lambda call: sent.append(unquote(call.http_request.url)))
     return sent
 
 

@@ -22,15 +22,13 @@ from revoke_core.domain.timestamps import http_date
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
     from kiota_abstractions.authentication import AuthenticationProvider
     from msgraph.graph_service_client import GraphServiceClient
 
+    from revoke_core.adapters.graph.connection import AioHttpConnections
     from revoke_core.adapters.graph.identity import GraphIdentity
     from revoke_core.ports.shared import Clock
 
-_CONNECT_SECONDS: Final = 5.0
-_ANSWER_SECONDS: Final = 30.0
 _LARGEST_ANSWER: Final = 32 * 1024 * 1024
 # What a URL may be made of; far below the length at which the HTTP library gives up.
 _LINK: Final = re.compile(r"[!-~]{1,30000}")
@@ -74,7 +72,7 @@ class GraphTransport:
         self._identity = identity
         self._clock = clock
         self._client: GraphServiceClient | None = None
-        self._http: httpx.AsyncHTTPTransport | None = None
+        self._connections: AioHttpConnections | None = None
         self._offset = timedelta(0)
         self.has_told_the_time = False
 
@@ -109,9 +107,9 @@ class GraphTransport:
 
     async def close(self) -> None:
         """Close the connections; closing the SDK's own client would not reach them."""
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = self._client = None
+        if self._connections is not None:
+            await self._connections.aclose()
+            self._connections = self._client = None
 
     async def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
         import httpx  # noqa: PLC0415 -- comes with the SDK, needed only here
@@ -127,7 +125,7 @@ class GraphTransport:
         except _ChallengeUnreadableError as problem:
             logs.failure("graph_token_unavailable", problem)
             return Reply(delivery=Delivery.ANSWERED, status=HTTPStatus.UNAUTHORIZED)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as problem:
+        except httpx.ConnectError as problem:
             logs.failure("graph_not_reached", problem)
             return Reply(delivery=Delivery.NOT_SENT)
         except httpx.HTTPError as problem:
@@ -174,16 +172,17 @@ class GraphTransport:
             from msgraph_core import GraphClientFactory  # noqa: PLC0415 -- as above
             from msgraph_core.middleware import GraphTelemetryHandler  # noqa: PLC0415 -- as above
 
+            from revoke_core.adapters.graph.connection import AioHttpConnections  # noqa: PLC0415 -- as above
+
             own = urlsplit(self._endpoint)
             authentication = AzureIdentityAuthenticationProvider(
                 self._identity, scopes=["https://graph.microsoft.com/.default"], allowed_hosts=[own.hostname or ""]
             )
             authentication_or_error: Any = _Authentication(authentication)
-            self._http = httpx.AsyncHTTPTransport(http2=True, trust_env=False)
-            timeout = httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
+            self._connections = AioHttpConnections()
             http = GraphClientFactory.create_with_custom_middleware(
                 [GraphTelemetryHandler()],
-                client=httpx.AsyncClient(transport=self._http, timeout=timeout, follow_redirects=False),
+                client=httpx.AsyncClient(transport=self._connections, follow_redirects=False),
             )
             adapter = GraphRequestAdapter(authentication_or_error, http)
             adapter.base_url = f"{self._endpoint}/v1.0"

@@ -22,9 +22,10 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableTransactionError, UpdateMode
+from azure.data.tables import UpdateMode
 
 from revoke_core.adapters.storage import raise_unavailable
+from revoke_core.adapters.tables.transaction import OperationRefusedError
 from revoke_core.domain.errors import Fault, InvalidRequest
 from revoke_core.ports.status_log import Page
 
@@ -97,8 +98,8 @@ class Table:
         with raise_unavailable():
             try:
                 return cast("list[Mapping[str, Any]]", await self._client.submit_transaction(operations))
-            except TableTransactionError as problem:
-                if problem.status_code in _REFUSALS and getattr(problem, "error_code", None) not in _NO_TABLE:
+            except OperationRefusedError as problem:
+                if problem.status_code in _REFUSALS and problem.error_code not in _NO_TABLE:
                     return None
                 raise
 

@@ -7,7 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from azure.data.tables.aio import TableServiceClient
+from table_hooks import hook_tables
 
 from revoke_core.adapters.tables.status_log import TableStatusLog
 from revoke_core.adapters.tables.user_index import TableUserIndex
@@ -46,10 +46,7 @@ async def test_a_page_is_entered_by_user_with_one_transaction_at_once(azurite: s
         nonlocal under_way
         under_way -= 1
 
-    await storage.table_service().close()
-    storage._tables = TableServiceClient.from_connection_string(
-        azurite, raw_request_hook=leaves, raw_response_hook=is_answered
-    )
+    await hook_tables(storage, azurite, raw_request_hook=leaves, raw_response_hook=is_answered)
     index = TableUserIndex(storage=storage)
     request_id, rows = new_request_id(datetime.now(UTC)), found_users(PAGE)
     await index.add(request_id, rows)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from azure.data.tables.aio import TableServiceClient
 from engine import counted, new_record, same_counts, stored_run, users
 from steps import NAMES, ago, begun, cancelled_while_planned, controls, person
+from table_hooks import hook_tables
 
 from revoke_core.domain import problems
 from revoke_core.domain.named_users import NamedUsers
@@ -150,8 +150,7 @@ async def test_a_cancelled_request_ends_although_storage_answers_in_short_pages(
         call.http_request.url, found = re.subn(r"([$]top=)99(?=&|$)", r"\g<1>60", call.http_request.url)
         shortened += found
 
-    await engine.storage.table_service().close()
-    engine.storage._tables = TableServiceClient.from_connection_string(azurite, raw_request_hook=shorter)
+    await hook_tables(engine.storage, azurite, raw_request_hook=shorter)
     record = new_record(datetime.now(UTC), status=RequestStatus.RUNNING)
     await engine.log.create_request(record, RevocationRequest(users=NamedUsers(NAMES)))
     rows = users(1, 130)
