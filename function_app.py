@@ -69,6 +69,12 @@ async def cancel(req: func.HttpRequest) -> func.HttpResponse:
     return _response(await core().control.cancel(_call(req), req.route_params["id"]))
 
 
+@app.route("revocations/cancel", methods=["POST"])
+async def cancel_open(req: func.HttpRequest) -> func.HttpResponse:
+    """Cancel every open request of one caller."""
+    return _response(await core().control.cancel_open(_call(req)))
+
+
 @app.route("revocations/{id}/retry", methods=["POST"])
 async def retry(req: func.HttpRequest) -> func.HttpResponse:
     """Submit a request for the users who failed in another."""

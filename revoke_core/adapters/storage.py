@@ -96,7 +96,6 @@ class Storage:
     async def close(self) -> None:
         """Close the connections."""
         clients: list[Any] = [*self._tables.values(), *self._queues.values(), *self._credentials]
-        self._tables, self._queues, self._credentials = {}, {}, []
         await asyncio.gather(*(client.close() for client in clients))
 
     async def _create_missing(self) -> None:

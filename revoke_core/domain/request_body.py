@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.body_reader import LONGEST_KEY, LONGEST_NAME, BodyReader, escaped
 from revoke_core.domain.errors import Fault, Faults, GuardRefused, InvalidRequest, TooLarge
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.redaction import short
 from revoke_core.domain.request import QueueClaims, RequestLimits, RevocationRequest
+from revoke_core.domain.request_record import RequestedBy
+from revoke_core.domain.timestamps import parsed_or_none
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
 MOST_GROUPS: Final = 1000
 _LONGEST_REASON: Final = 1000
+_CANCELLATION: Final = '{"requestedBy": {"kind": "key", "id": "5d41402abc4b2a76"}, "since": "2026-09-10T14:32:27Z"}'
 _TARGETS: Final = ("user", "users", "groups", "filter")
 _FIELDS: Final = (
     *("user", "users", "groups", "transitive", "filter", "exclude"),
@@ -98,6 +104,27 @@ def parse_confirmation(value: Any) -> int:
         reader.faults.add("/users", "is missing: the number of users the request was held with")
     reader.check()
     return users or 0
+
+
+def parse_cancellation(value: Any) -> tuple[str, datetime | None]:
+    """A ``RequestedBy.caller`` and a moment, from ``{"requestedBy": {"kind": …, "id": …}, "since": …}``.
+
+    ``requestedBy`` is what every request shows; of it, kind and id tell callers apart.
+    """
+    reader = BodyReader(value, wanted=f"must be a JSON object such as {_CANCELLATION}")
+    reader.refuse_unknown(("requestedBy", "since"))
+    named = value.get("requestedBy")
+    sender = named if isinstance(named, dict) else {}
+    kind, caller_id = (part if isinstance(part, str) else None for part in (sender.get("kind"), sender.get("id")))
+    caller = RequestedBy(kind=kind or "", id=caller_id)
+    if kind not in ("key", "entra", "queue", "local") or (caller.has_own_id and not caller_id):
+        reader.faults.add("/requestedBy", f"must be requestedBy as a request shows it, such as {_CANCELLATION}")
+    since = reader.text("since", LONGEST_NAME)
+    moment = parsed_or_none(since)
+    if since and moment is None:
+        reader.faults.add("/since", "must be an RFC 3339 time such as 2026-09-10T14:32:27Z")
+    reader.check()
+    return caller.caller, moment
 
 
 def _request(

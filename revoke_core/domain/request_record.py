@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain.user_state import Counts
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from revoke_core.domain.problems import Problem
+
+
+# Their senders cannot be told apart for certain.
+_SHARED_KINDS: Final = ("queue", "local")
 
 
 class RequestStatus(StrEnum):
@@ -49,6 +53,16 @@ class RequestedBy:
     def scope(self) -> str:
         """The caller as far as idempotency keys are concerned; all queue senders share one scope."""
         return "queue" if self.kind == "queue" else f"{self.kind}:{self.id}"
+
+    @property
+    def caller(self) -> str:
+        """The caller as far as shares and limits are concerned: a key, an Entra identity, or the queue as one."""
+        return f"{self.kind}:{self.id}" if self.has_own_id else self.kind
+
+    @property
+    def has_own_id(self) -> bool:
+        """Whether the id tells this caller from others of its kind."""
+        return self.kind not in _SHARED_KINDS
 
     def is_same_caller(self, other: RequestedBy) -> bool:
         """Whether both are one known caller; names may change, and a caller without an id equals no other."""

@@ -48,6 +48,12 @@ class OpenRequests(Protocol):
     async def note_redriven(self, batch: Sequence[OpenRequest], now: datetime) -> None:
         """A work message is about to go out for each: due again after 45 s, then 90 s …, at most 8 minutes."""
 
+    def of_caller(self, caller: str, since: datetime | None, now: datetime) -> AsyncIterator[list[str]]:
+        """Ids of the open requests of one ``RequestedBy.caller`` made at or after ``since``, at most 100 at a time."""
+
+    async def mark_due(self, request_ids: Sequence[str], now: datetime) -> None:
+        """Have the timer redrive at most 100 requests at its next run."""
+
     async def postpone(self, request_id: str, redrive_at: datetime, *, paused: bool = False) -> None:
         """A worker says when the timer is to redrive the request; nothing happens once the request has ended.
 

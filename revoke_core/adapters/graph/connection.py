@@ -55,7 +55,6 @@ class AioHttpConnections(httpx.AsyncBaseTransport):
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
-            self._session = None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -109,7 +109,6 @@ class GraphTransport:
         """Close the connections; closing the SDK's own client would not reach them."""
         if self._connections is not None:
             await self._connections.aclose()
-            self._connections = self._client = None
 
     async def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
         import httpx  # noqa: PLC0415 -- comes with the SDK, needed only here

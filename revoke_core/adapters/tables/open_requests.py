@@ -11,14 +11,14 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.adapters.storage import REQUESTS_TABLE
-from revoke_core.adapters.tables.rows import MARKER_PREFIX, marker_keys, request_partition
+from revoke_core.adapters.tables.rows import MARKER_PREFIX, marker_bound, marker_keys, request_partition
 from revoke_core.adapters.tables.table import MERGE, ROWS_PER_TRANSACTION, Table
 from revoke_core.domain.identifiers import inverted_time
 from revoke_core.domain.timestamps import written
 from revoke_core.ports.shared import OpenRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from revoke_core.adapters.storage import Storage
@@ -41,21 +41,18 @@ class TableOpenRequests:
     async def due(self, now: datetime, *, paused: bool) -> AsyncIterator[list[OpenRequest]]:
         """Read the markers of each partition in key order, the oldest partition first; in a second pass the rest."""
         is_due = "RedriveAt le @now" if paused else "(RedriveAt le @now or Paused eq true)"
-        first, end = f"{MARKER_PREFIX}-", f"{MARKER_PREFIX}."
         for is_new in ("Redriven eq 0", "Redriven gt 0"):
-            query = f"PartitionKey eq @partition and RowKey ge @first and RowKey lt @end and {is_due} and {is_new}"
-            for partition in self._partitions(now):
-                values: dict[str, Any] = {"partition": partition, "first": first, "end": end, "now": written(now)}
-                async for page in self._table.pages(query, values, _MARKERS_AT_ONCE):
-                    for batch in batched(page, ROWS_PER_TRANSACTION, strict=False):
-                        yield [_open_request(entity) for entity in batch]
+            async for batch in self._markers(f"{is_due} and {is_new}", {"now": written(now)}, None, now):
+                yield [_open_request(entity) for entity in batch]
+
+    async def of_caller(self, caller: str, since: datetime | None, now: datetime) -> AsyncIterator[list[str]]:
+        """The markers that bear the caller's name."""
+        async for batch in self._markers("Caller eq @caller", {"caller": caller}, since, now):
+            yield [_open_request(entity).request_id for entity in batch]
 
     async def note_redriven(self, batch: Sequence[OpenRequest], now: datetime) -> None:
-        """Merge the next moment into the markers in one transaction, or one by one when a request has ended since.
-
-        ``Paused`` goes, or the request would be due again before its work message is received.
-        """
-        entities: list[dict[str, Any]] = [
+        """``Paused`` goes, or the request would be due again before its work message is received."""
+        await self._merge(
             marker_keys(request.request_id)
             | {
                 "RedriveAt": written(now + _wait_after(request.redriven)),
@@ -63,21 +60,44 @@ class TableOpenRequests:
                 "Paused": False,
             }
             for request in batch
-        ]
-        if await self._table.submit([("update", entity, MERGE) for entity in entities]) is None:
-            for entity in entities:
-                await self._table.update(entity, MERGE)
+        )
+
+    async def mark_due(self, request_ids: Sequence[str], now: datetime) -> None:
+        """As if no message had been sent yet."""
+        columns = {"RedriveAt": written(now), "Redriven": 0, "Paused": False}
+        await self._merge(marker_keys(request_id) | columns for request_id in request_ids)
 
     async def postpone(self, request_id: str, redrive_at: datetime, *, paused: bool = False) -> None:
         """Merge into the marker; a merge cannot remove a column, so ``Paused`` is written even when false."""
         columns = {"RedriveAt": written(redrive_at), "Redriven": 0, "Paused": paused}
         await self._table.update(marker_keys(request_id) | columns, MERGE)
 
-    def _partitions(self, now: datetime) -> Iterator[str]:
-        """Partitions hold inverted time: an older one has the larger name."""
-        oldest, newest = (request_partition(inverted_time(moment)) for moment in (now - self._keep, now))
-        for number in range(int(oldest, 16), int(newest, 16) - 1, -1):
-            yield f"{number:0{len(newest)}x}"
+    async def _merge(self, markers: Iterator[dict[str, Any]]) -> None:
+        """In one transaction, or one by one when a request has ended since."""
+        entities = list(markers)
+        if await self._table.submit([("update", entity, MERGE) for entity in entities]) is None:
+            for entity in entities:
+                await self._table.update(entity, MERGE)
+
+    async def _markers(
+        self, query: str, values: Mapping[str, Any], since: datetime | None, now: datetime
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """Markers of the requests made since a moment, oldest first, at most 100 of one partition at a time."""
+        oldest = max(since or now - self._keep, now - self._keep)
+        bounds = {"first": marker_bound(oldest), "end": f"{MARKER_PREFIX}."}
+        query = f"PartitionKey eq @partition and RowKey ge @first and RowKey lt @end and {query}"
+        for partition in _partitions(oldest, now):
+            found = self._table.pages(query, {**values, **bounds, "partition": partition}, _MARKERS_AT_ONCE)
+            async for page in found:
+                for batch in batched(page, ROWS_PER_TRANSACTION, strict=False):
+                    yield batch
+
+
+def _partitions(oldest: datetime, newest: datetime) -> Iterator[str]:
+    """Partitions hold inverted time: an older one has the larger name."""
+    last, first = (request_partition(inverted_time(moment)) for moment in (oldest, newest))
+    for number in range(int(last, 16), int(first, 16) - 1, -1):
+        yield f"{number:0{len(first)}x}"
 
 
 def _wait_after(redriven: int) -> timedelta:

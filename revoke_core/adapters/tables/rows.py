@@ -9,6 +9,7 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from revoke_core.domain.identifiers import inverted_time
 from revoke_core.domain.problems import Problem
 from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
 from revoke_core.domain.responses import Ambiguity
@@ -103,9 +104,18 @@ def request_partition(request_id: str) -> str:
 
 def marker_keys(request_id: str) -> Entity:
     """The keys of a request's open marker: by the time at which the id was made, oldest first."""
-    # The id's milliseconds count down: inverted once more, the 48 bits count up.
-    made_at = int(request_id[:12], 16) ^ (1 << 48) - 1
-    return {"PartitionKey": request_partition(request_id), "RowKey": f"{MARKER_PREFIX}-{made_at:012x}-{request_id}"}
+    row = f"{MARKER_PREFIX}-{_counting_up(request_id)}-{request_id}"
+    return {"PartitionKey": request_partition(request_id), "RowKey": row}
+
+
+def marker_bound(since: datetime) -> str:
+    """The row key at which the markers of requests made since a moment begin."""
+    return f"{MARKER_PREFIX}-{_counting_up(inverted_time(since))}"
+
+
+def _counting_up(request_id: str) -> str:
+    """The milliseconds in an id count down: inverted once more, the 48 bits count up."""
+    return f"{int(request_id[:12], 16) ^ (1 << 48) - 1:012x}"
 
 
 def record_entity(record: RequestRecord) -> Entity:

@@ -50,7 +50,11 @@ class TableStatusLog(TableUserRows):
             entity |= await self._inputs.put(record.id, request)
         if redrive_at is None:
             return await self._requests.insert(entity) is not None
-        marker = marker_keys(record.id) | {"RedriveAt": written(redrive_at), "Redriven": 0}
+        marker = marker_keys(record.id) | {
+            "RedriveAt": written(redrive_at),
+            "Redriven": 0,
+            "Caller": record.requested_by.caller,
+        }
         return await self._requests.submit([("create", entity), ("create", marker)]) is not None
 
     async def get_request(self, request_id: str) -> RequestRecord | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from revoke_core.domain.access import Action
-from revoke_core.domain.request_body import parse_confirmation, read_json
-from revoke_core.entrypoints.http.response import HttpResponse, problem_responses
+from revoke_core.domain.request_body import parse_cancellation, parse_confirmation, read_json
+from revoke_core.entrypoints.http.response import HttpResponse, json_response, problem_responses
 
 if TYPE_CHECKING:
     from revoke_core.entrypoints.http.call import HttpCall
@@ -37,6 +38,16 @@ class ControlRoutes:
         record = await self._context.find(request_id, caller, Action.CANCEL)
         await self._controls.cancel(record)
         return await self._context.responses.of(await self._context.reader.status(record.id))
+
+    @problem_responses
+    async def cancel_open(self, call: HttpCall) -> HttpResponse:
+        """``POST /revocations/cancel`` with ``requestedBy`` and ``since``: 202 with the number of requests to end."""
+        caller = self._context.callers.authenticate_change(call)
+        caller.require(Action.CANCEL)
+        of, since = parse_cancellation(read_json(call.body))
+        await self._context.ready()
+        cancelled = await self._controls.cancel_open(of, since)
+        return json_response(HTTPStatus.ACCEPTED, {"requests": cancelled})
 
     @problem_responses
     async def retry(self, call: HttpCall, request_id: str) -> HttpResponse:

@@ -16,6 +16,8 @@ from revoke_core.service.engine.finalizer import redrive_now
 from revoke_core.service.intake.submit import Submission
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord
     from revoke_core.ports.shared import Clock, OpenRequests, WorkQueue
     from revoke_core.ports.status_log import StatusLog
@@ -73,17 +75,23 @@ class Controls:
 
     async def cancel(self, record: RequestRecord) -> None:
         """Stop a request within one batch; a finished one stays as it is."""
-        if record.status.is_final:
-            return
-        for _ in range(_TRIES):
-            if await self._log.request_cancel(record.id, self._clock.now()) or await self._begin_cancelled(record):
-                await self._redrive(record)
-                logs.event("request_cancel_asked", requestId=record.id)
-                return
-            current = await self._log.get_request(record.id)
-            if current is None or current.status.is_final:
-                return
-        raise Unavailable("The request is changing right now. Try again.", retry_after=1)
+        if not record.status.is_final and await self._signal_cancel(record.id):
+            await self._redrive(record)
+            logs.event("request_cancel_asked", requestId=record.id)
+
+    async def cancel_open(self, caller: str, since: datetime | None) -> int:
+        """Stop every open request of one caller, made at or after ``since``; returns how many.
+
+        The signals are stored one by one; the work messages that wait, the workers that hold a lease, and for all
+        others the timer's next run see them.
+        """
+        cancelled = 0
+        async for batch in self._open_requests.of_caller(caller, since, self._clock.now()):
+            await asyncio.gather(*(self._signal_cancel(request_id) for request_id in batch))
+            await self._open_requests.mark_due(batch, self._clock.now())
+            cancelled += len(batch)
+        logs.event("caller_cancel_asked", requests=cancelled)
+        return cancelled
 
     async def retry(
         self, record: RequestRecord, *, requested_by: RequestedBy, correlation: Correlation, key: str | None
@@ -133,10 +141,20 @@ class Controls:
         is_over = run.held_at is None or self._clock.now() >= run.held_at + HELD_LIFETIME
         return run.is_held and not is_over
 
-    async def _begin_cancelled(self, record: RequestRecord) -> bool:
+    async def _signal_cancel(self, request_id: str) -> bool:
+        """Store the cancel signal; ``False`` for a request that has ended."""
+        for _ in range(_TRIES):
+            if await self._log.request_cancel(request_id, self._clock.now()) or await self._begin_cancelled(request_id):
+                return True
+            current = await self._log.get_request(request_id)
+            if current is None or current.status.is_final:
+                return False
+        raise Unavailable("The request is changing right now. Try again.", retry_after=1)
+
+    async def _begin_cancelled(self, request_id: str) -> bool:
         """A request that was never begun gets a run row with the cancel signal."""
         try:
-            await self._log.save_run(Run(request_id=record.id, counts=Counts(), cancel_requested=True), [])
+            await self._log.save_run(Run(request_id=request_id, counts=Counts(), cancel_requested=True), [])
         except LeaseLost:
             return False
         return True

@@ -111,6 +111,7 @@ async def test_a_gate_that_could_not_be_stored_is_stored_at_the_next_read(site: 
         await here.gates.close_for("write", timedelta(minutes=20))
     await here.storage.close()
     here.storage._settings = there.storage._settings
+    here.storage._tables.clear()
     site.instances.append(here)
     until = await here.gates.closed_until("write")
     assert until is not None
