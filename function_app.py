@@ -5,6 +5,7 @@ HTTP callers: Logic Apps, Power Automate, admins with curl. Queue callers: any s
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -22,6 +23,8 @@ core()
 ENTRA = core().entra_authentication
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if ENTRA else func.AuthLevel.FUNCTION)
 STORAGE = "AzureWebJobsStorage"
+# How long the protected list goes unread where nobody asks for a revocation; a fault in it is then an alert.
+PROTECTION_WATCHED = timedelta(hours=1)
 
 
 @app.route("revocations", methods=["POST"])
@@ -104,7 +107,7 @@ async def readiness(req: func.HttpRequest) -> func.HttpResponse:
 @app.queue_trigger("msg", queue_name="revocation-requests", connection=STORAGE)
 async def on_request_message(msg: func.QueueMessage) -> None:
     """Carry out a request message of another system."""
-    await core().queue.message(_text(msg), msg.id or "")
+    await core().queue.message(_text(msg), msg.id or "", inserted_at=msg.insertion_time, tries=msg.dequeue_count or 1)
 
 
 @app.queue_trigger("msg", queue_name="revocation-work", connection=STORAGE)
@@ -115,8 +118,8 @@ async def on_work_message(msg: func.QueueMessage) -> None:
 
 @app.queue_trigger("msg", queue_name="revocation-requests-poison", connection=STORAGE)
 async def on_request_poison(msg: func.QueueMessage) -> None:
-    """Enter a poisoned request message in the status log."""
-    await core().queue.poison(_text(msg), msg.id or "")
+    """Have a poisoned request message carried out after all."""
+    await core().queue.poison(_text(msg), msg.id or "", inserted_at=msg.insertion_time)
 
 
 @app.queue_trigger("msg", queue_name="revocation-work-poison", connection=STORAGE)
@@ -130,6 +133,7 @@ async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the host p
     """Enqueue the open requests that no worker holds."""
     await core().storage.ready()
     await core().sweeper.sweep()
+    await core().protected.watch(PROTECTION_WATCHED)
 
 
 @app.timer_trigger("timer", schedule="0 17 3 * * *")

@@ -218,6 +218,7 @@ var ownSettings = {
   ENTRA_AUTHENTICATION: entraAuthentication ? 'true' : ''
   PROTECTED_USERS: join(settings.?protectedUsers ?? [], ',')
   PROTECTED_GROUP: settings.?protectedGroup ?? ''
+  PROTECTION_STRICT: toLower(string(settings.?protectionStrict ?? ''))
   MAX_USERS: string(settings.?maxUsers ?? '')
   MAX_UNCONFIRMED_USERS: string(settings.?maxUnconfirmedUsers ?? '')
   REQUIRE_REASON: toLower(string(settings.?requireReason ?? ''))

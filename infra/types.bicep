@@ -57,6 +57,9 @@ type AppSettings = {
   @description('Larger requests are refused.')
   maxUsers: int?
 
+  @description('Refuse every request while an entry of protectedUsers matches nobody.')
+  protectionStrict: bool?
+
   @minValue(0)
   @maxValue(1000000)
   @description('Larger groups and filters wait for a confirmation.')

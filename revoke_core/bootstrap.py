@@ -20,6 +20,7 @@ from revoke_core.adapters.pacing.row import SharedPaceRow
 from revoke_core.adapters.queue import StorageWorkQueue
 from revoke_core.adapters.storage import Storage
 from revoke_core.adapters.tables.open_requests import TableOpenRequests
+from revoke_core.adapters.tables.protected_list import TableProtectedList
 from revoke_core.adapters.tables.retention_store import TableRetentionStore
 from revoke_core.adapters.tables.shared_facts import TableIdempotencyKeys, TableSigningKey, TableTokenHistory
 from revoke_core.adapters.tables.status_log import TableStatusLog
@@ -65,6 +66,7 @@ class App:
     queue: QueueHandlers
     sweeper: Sweeper
     retention: Retention
+    protected: ProtectedUsers
     storage: Storage
     transport: GraphTransport
     identity: GraphIdentity
@@ -99,7 +101,12 @@ class _Parts:
         client = MicrosoftGraph(transport=self.transport, identity=self.identity)
         self.graph = GatedGraph(graph=client, gates=self.gates, budget=self.budget, clock=clock)
         self.protected = ProtectedUsers(
-            users=settings.protected_users, group=settings.protected_group, graph=self.graph, clock=clock
+            users=settings.protected_users,
+            group=settings.protected_group,
+            graph=self.graph,
+            store=TableProtectedList(storage=self.storage),
+            clock=clock,
+            strict=settings.protection_strict,
         )
         self.sources = Sources(log=self.log, graph=self.graph)
         self.lookup = UserLookup(graph=self.graph, protected=self.protected)
@@ -160,7 +167,14 @@ class _Parts:
 
     def readiness(self) -> ReadinessCheck:
         needs_groups = self.settings.protected_group is not None
-        return ReadinessCheck(graph=self.graph, log=self.log, queue=self.work_queue, needs_groups=needs_groups)
+        return ReadinessCheck(
+            graph=self.graph,
+            log=self.log,
+            queue=self.work_queue,
+            protected=self.protected,
+            ready=self.storage.ready,
+            needs_groups=needs_groups,
+        )
 
     def retention(self) -> Retention:
         store = TableRetentionStore(storage=self.storage, log=self.log, index=self.index)
@@ -210,6 +224,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
             paused=settings.revoking_paused,
         ),
         retention=parts.retention(),
+        protected=parts.protected,
         storage=parts.storage,
         transport=parts.transport,
         identity=parts.identity,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from revoke_core.domain.errors import SettingsError
 from revoke_core.domain.identifiers import UserRef, is_object_id, parse_user
@@ -21,6 +21,7 @@ GRAPH_CLOUDS: Final = (
     "https://dod-graph.microsoft.us",
     "https://microsoftgraph.chinacloudapi.cn",
 )
+_CLOUDS: Final = "a Microsoft Graph cloud (" + ", ".join(GRAPH_CLOUDS) + ")"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
@@ -47,6 +48,7 @@ class Settings:
     client_id: str | None
     protected_users: tuple[UserRef, ...]
     protected_group: str | None
+    protection_strict: bool
     max_users: int
     max_unconfirmed_users: int
     require_reason: bool
@@ -67,6 +69,7 @@ SETTING_NAMES: Final = (
     "AZURE_CLIENT_ID",
     "PROTECTED_USERS",
     "PROTECTED_GROUP",
+    "PROTECTION_STRICT",
     "MAX_USERS",
     "MAX_UNCONFIRMED_USERS",
     "REQUIRE_REASON",
@@ -81,6 +84,7 @@ SETTING_NAMES: Final = (
 )
 DEFAULTS: Final[Mapping[str, str]] = {
     "GRAPH_ENDPOINT": GRAPH_CLOUDS[0],
+    "PROTECTION_STRICT": "false",
     "MAX_USERS": "100000",
     "MAX_UNCONFIRMED_USERS": "100",
     "REQUIRE_REASON": "false",
@@ -103,10 +107,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     settings = Settings(
         storage=reader.storage(),
         graph_endpoint=endpoint,
-        graph_resource=(reader.text("GRAPH_RESOURCE") or (endpoint if endpoint in GRAPH_CLOUDS else GRAPH_CLOUDS[0])),
+        graph_resource=reader.graph_resource(endpoint),
         client_id=reader.text("AZURE_CLIENT_ID"),
         protected_users=reader.users("PROTECTED_USERS"),
         protected_group=reader.object_id("PROTECTED_GROUP"),
+        protection_strict=reader.flag("PROTECTION_STRICT"),
         max_users=reader.number("MAX_USERS", 1, 1_000_000),
         max_unconfirmed_users=reader.number("MAX_UNCONFIRMED_USERS", 0, 1_000_000),
         require_reason=reader.flag("REQUIRE_REASON"),
@@ -165,21 +170,39 @@ class _SettingsReader:
         return tuple(user for user in found if user)
 
     def graph_endpoint(self) -> str:
-        def convert(value: str) -> str | None:
-            parts = urlsplit(value.rstrip("/"))
-            plain = not (parts.query or parts.fragment or parts.path or "@" in parts.netloc) and bool(parts.hostname)
-            safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-            return f"{parts.scheme}://{parts.netloc}".lower() if plain and safe else None
+        """One of Graph's clouds, or the simulator on this machine: the app's token goes nowhere else."""
 
-        wanted = "an https:// root such as https://graph.microsoft.com (http:// only on this machine)"
-        return self._checked("GRAPH_ENDPOINT", wanted, convert) or ""
+        def convert(value: str) -> str | None:
+            root = value.rstrip("/").lower()
+            parts = _split(root)
+            if root in GRAPH_CLOUDS:
+                return root
+            is_root = parts is not None and not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+            return root if parts and is_root and _is_on_this_machine(parts) else None
+
+        return self._checked("GRAPH_ENDPOINT", f"{_CLOUDS}, or a root on this machine", convert) or ""
+
+    def graph_resource(self, endpoint: str) -> str:
+        """The audience of the token: a token for anything but Graph is not asked for, as Graph would be shown it."""
+
+        def convert(value: str) -> str | None:
+            root = value.rstrip("/").lower()
+            return root if root in GRAPH_CLOUDS else None
+
+        given = self._checked("GRAPH_RESOURCE", _CLOUDS, convert)
+        return given or (endpoint if endpoint in GRAPH_CLOUDS else GRAPH_CLOUDS[0])
 
     def public_base_url(self) -> str:
-        def convert(value: str) -> str | None:
-            parts = urlsplit(value)
-            return value.rstrip("/") if parts.scheme in ("http", "https") and parts.hostname else None
+        """Signed links and function keys travel to it, so it is https except on this machine."""
 
-        given = self._checked("PUBLIC_BASE_URL", "an absolute http(s) URL without /api", convert)
+        def convert(value: str) -> str | None:
+            parts = _split(value)
+            is_plain = parts is not None and not (parts.query or parts.fragment or "@" in parts.netloc)
+            is_safe = parts is not None and (parts.scheme == "https" or _is_on_this_machine(parts))
+            return value.rstrip("/") if parts and parts.hostname and is_plain and is_safe else None
+
+        wanted = "an https:// address without /api (http:// only on this machine)"
+        given = self._checked("PUBLIC_BASE_URL", wanted, convert)
         if given:
             return given
         host = self.text("WEBSITE_HOSTNAME") or ""
@@ -208,3 +231,17 @@ class _SettingsReader:
             client_id=part["clientId"],
             managed_identity=credential == "managedidentity",
         )
+
+
+def _split(value: str) -> SplitResult | None:
+    """The parts of a URL; ``None`` for what cannot be one."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _is_on_this_machine(parts: SplitResult) -> bool:
+    return parts.scheme in ("http", "https") and parts.hostname in _LOOPBACK

@@ -51,10 +51,18 @@ var alerts { *: Alert } = {
   }
   'poison-queue': {
     title: 'A message failed again and again'
-    advice: 'Look for the request in the status log; the message was not lost.'
+    advice: 'Look at GET /api/readiness: storage that does not answer is the usual reason. The message is not lost.'
     severity: 1
     window: 'PT15M'
     query: '${events}${poison}${loadTextContent('../queries/alerts/poison-queue.kql')}'
+  }
+  'protection-incomplete': {
+    title: 'The protected list does not protect everybody it names'
+    advice: 'GET /api/readiness names the entries that match nobody, and what cannot be read. Correct PROTECTED_USERS and PROTECTED_GROUP.'
+    severity: 1
+    // Longer than the hour between two looks, or the alert would come and go.
+    window: 'PT2H'
+    query: '${events}${loadTextContent('../queries/alerts/protection-incomplete.kql')}'
   }
   'requests-failed': {
     title: 'A revocation request failed'

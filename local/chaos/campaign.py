@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # Neither the tenant nor the app limits writes: a run tests crashes, not pacing.
 _TENANT: Final = '{"quota": {"model": "none"}, "resourceUnitsPer10s": 1000000000, "latencyMs": 30}'
-_SETTINGS: Final = {"GRAPH_WRITES_PER_150S": "1000000", "PROTECTED_USERS": PROTECTED}
+# A stop that lets everything end would show nothing: the platform's default strategy ends what runs.
+_SETTINGS: Final = {"GRAPH_WRITES_PER_150S": "1000000", "PROTECTED_USERS": PROTECTED, "LOCAL_DRAIN_SECONDS": "0"}
 
 
 @dataclass(frozen=True, kw_only=True)

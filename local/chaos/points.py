@@ -101,7 +101,12 @@ POINTS: Final = (
     _kill("continued", "a later message is sent", exchanges.is_work_message, "after", nth=_second, throttled=True),
     _kill("ended", "the final status is written, the host does not know", exchanges.is_request_end, "after"),
     _kill("random", "it does anything", exchanges.is_work, nth=_any_exchange),
-    FaultPoint(name="stop", description="it does anything, and SIGTERM comes", kind="stop", nth=_any_exchange),
+    FaultPoint(
+        name="stop",
+        description="it does anything, SIGTERM comes, and what runs ends with the process",
+        kind="stop",
+        nth=_any_exchange,
+    ),
     FaultPoint(
         name="double",
         description="never: messages of both queues are delivered again",

@@ -23,12 +23,13 @@ HEADINGS: Final = (
 
 _FAULTS_SHOWN: Final = 8
 _HOW: Final = """\
-Hosts are ended with `kill -9` (`stop`: SIGTERM) at an exchange with storage or Graph, and started again on the same
+Hosts are ended with `kill -9` (`stop`: SIGTERM, and whatever
+runs ends with the process) at an exchange with storage or Graph, and started again on the same
 storage; a message stays locked for its real 10 minutes. After each run, and once more at the end, the tenant's log of
 what it served is compared with the tables. More: [local-kit.md](local-kit.md#chaos)."""
 _WORDS: Final = f"""\
 *faults*: kills, stops and repeated messages that took place. *lost*: users without a final status. *revoked again*:
-users whom Graph revoked twice in one request; 20 are allowed for each kill, none for a stop. *recovery*: from the start
+users whom Graph revoked twice in one request; 20 are allowed for each kill and stop. *recovery*: from the start
 of the new host to the request's final status, without the pauses that the tenant asked for (*pause asked*, the
 longest); at most {RECOVERY_SECONDS:.0f} s."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from local.testbed.proxy import Exchange
 
 RECOVERY_SECONDS: Final = 120.0
-STOP_SECONDS: Final = 35.0
+STOP_SECONDS: Final = 10.0
 _UNDISTURBED_SECONDS: Final = 300.0
 _FIRE_SECONDS: Final = 90.0
 _AGAIN_SECONDS: Final = 0.3
@@ -167,6 +167,8 @@ class Run:
             self._outcome.kills += 1
             await host.wait_killed()
         elif kind == "stop":
+            # Once the drain is over the platform ends what still runs, like a kill.
+            self._outcome.kills += 1
             await self._stop_host()
         if kind in ("kill", "stop"):
             self._recovering_since = time.monotonic()

@@ -54,16 +54,11 @@ def main(argv: list[str]) -> int:
     except OSError as problem:
         print(f"Port {options.port} cannot be used ({problem.strerror}); --port chooses another.", file=sys.stderr)
         return 1
-    code = asyncio.run(_run(options, listener, _own_stdout() if options.json else sys.stdout))
-    if code is None:
-        # A function that runs in a thread cannot be cancelled, and the interpreter would wait for it.
-        sys.stderr.flush()
-        os._exit(0)
-    return code
+    return asyncio.run(_run(options, listener, _own_stdout() if options.json else sys.stdout))
 
 
-async def _run(options: argparse.Namespace, listener: socket.socket, out: TextIO) -> int | None:
-    """The exit code, or ``None`` when a function had to be cut off."""
+async def _run(options: argparse.Namespace, listener: socket.socket, out: TextIO) -> int:
+    """The exit code; the process ends here when functions are still running."""
     stop = asyncio.create_task(stop_requested())
     folder = options.app.resolve()
     address = "127.0.0.1" if options.host in ("", "0.0.0.0") else options.host  # noqa: S104 -- compared, not bound
@@ -92,7 +87,11 @@ async def _run(options: argparse.Namespace, listener: socket.socket, out: TextIO
     ready.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await ready
-    return 0 if await service.stop() else None
+    if not await service.stop():
+        # Here and at once: the end of the event loop would cancel them, and one in a thread would be waited for.
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
 
 
 async def _announced(service: Service, root: str, keys: Keys, out: TextIO, *, as_json: bool) -> None:

@@ -33,10 +33,14 @@ class HostOptions:
     base64: bool = True
     visibility: float = 600.0
     timeout: float | None = 1800.0
+    drain: float = 30.0
 
 
 def read_options(folder: Path, environment: Mapping[str, str]) -> HostOptions:
-    """The options of the app in ``folder``; ``LOCAL_QUEUE_VISIBILITY_SECONDS`` shortens the lock for tests."""
+    """The options of the app in ``folder``.
+
+    ``LOCAL_QUEUE_VISIBILITY_SECONDS`` shortens the lock and ``LOCAL_DRAIN_SECONDS`` a stop, for tests.
+    """
     path = folder / "host.json"
     try:
         content: dict[str, Any] = json.loads(path.read_text("utf-8-sig")) if path.exists() else {}
@@ -54,6 +58,7 @@ def read_options(folder: Path, environment: Mapping[str, str]) -> HostOptions:
             longest_idle=max(0.1, seconds(queues.get("maxPollingInterval", "00:00:02"))),
             base64=str(queues.get("messageEncoding", "base64")).lower() != "none",
             visibility=max(1.0, float(environment.get("LOCAL_QUEUE_VISIBILITY_SECONDS", 600))),
+            drain=max(0.0, float(environment.get("LOCAL_DRAIN_SECONDS", 30))),
             timeout=None if limit == "-1" else seconds(limit),
         )
     except ValueError as problem:

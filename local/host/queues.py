@@ -85,12 +85,6 @@ class QueueListener:
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def abandon(self) -> None:
-        """Cancel what is still running; its messages come back when their lock ends."""
-        for task in self._running:
-            task.cancel()
-        await self.finish()
-
     async def _room(self) -> None:
         """Fetch the next batch only when at most the threshold of messages is being handled."""
         while len(self._running) > self._options.new_batch_threshold and not self._stopping.is_set():

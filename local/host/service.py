@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("host")
 _KNOWN: Final = ("httpTrigger", "queueTrigger", "timerTrigger")
-_DRAIN_SECONDS: Final = 30.0
+# The HTTP server would cancel what runs when its own patience ends: that must never come before the process ends.
+_LONGER_THAN_ANY_DRAIN: Final = 3600.0
 _HEALTH_PAUSE: Final = 0.1
 _QUEUES_SECONDS: Final = 10.0
 
@@ -68,7 +69,9 @@ class Service:
         ]
         side = WebSide(invoker=invoker, routes=self.routes, keys=keys, timers=self.timers)
         self._runner = web.AppRunner(
-            side.application(largest_body=options.largest_body), access_log=None, shutdown_timeout=_DRAIN_SECONDS
+            side.application(largest_body=options.largest_body),
+            access_log=None,
+            shutdown_timeout=_LONGER_THAN_ANY_DRAIN,
         )
         self._polls: list[asyncio.Task[None]] = []
         for function in runtime.functions:
@@ -110,7 +113,11 @@ class Service:
                 await asyncio.sleep(_HEALTH_PAUSE)
 
     async def stop(self) -> bool:
-        """Take nothing new and let what runs end, for 30 s at most; ``False`` when something had to be cut off."""
+        """Take nothing new and let what runs end, for so long as the options say; ``False`` when something still runs.
+
+        Nothing is cancelled: the platform's worker cancels no function either. What still runs ends with the process,
+        as when the platform ends an instance, and its messages come back when their locks end.
+        """
         parts: list[QueueListener | Timer] = [*self.listeners, *self.timers]
         for part in parts:
             part.stop()
@@ -119,15 +126,12 @@ class Service:
             *(asyncio.create_task(part.finish()) for part in parts),
         ]
         polls = self._polls
-        _, late = await asyncio.wait([*work, *polls], timeout=_DRAIN_SECONDS)
-        for task in late:
-            task.cancel()
-        for part in parts:
-            await part.abandon()
+        _, late = await asyncio.wait([*work, *polls], timeout=self._options.drain)
+        if late:
+            return False
         await self._connections.close()
-        if not late:
-            self._runtime.close()
-        return not late
+        self._runtime.close()
+        return True
 
 
 def _is_disabled(name: str, environment: Mapping[str, str]) -> bool:

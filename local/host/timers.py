@@ -55,12 +55,6 @@ class Timer:
         while self._runs:
             await asyncio.gather(*self._runs, return_exceptions=True)
 
-    async def abandon(self) -> None:
-        """Cancel the run under way."""
-        for run in self._runs:
-            run.cancel()
-        await self.finish()
-
     def run_now(self, reason: str) -> asyncio.Task[None]:
         """Run out of turn, after a run that is under way."""
         run = asyncio.create_task(self._run(reason))

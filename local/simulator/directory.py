@@ -154,8 +154,11 @@ class Directory:
             self._by_upn.pop(user.upn.lower(), None)
         return user
 
-    def transitive(self, group: Group) -> list[tuple[str, str]]:
-        """All members at any depth, each once; a cycle ends where it began."""
+    def transitive(self, group: Group, *, hidden: bool) -> list[tuple[str, str]]:
+        """All members at any depth, each once; a cycle ends where it began.
+
+        ``hidden``: also those whom groups with hidden membership have.
+        """
         found: dict[tuple[str, str], None] = {}
         waiting = [group]
         while waiting:
@@ -163,8 +166,9 @@ class Directory:
                 if member in found:
                     continue
                 found[member] = None
-                if member[0] == "group" and member[1] in self.groups:
-                    waiting.append(self.groups[member[1]])
+                nested = self.groups.get(member[1]) if member[0] == "group" else None
+                if nested and (hidden or nested.visibility != HIDDEN):
+                    waiting.append(nested)
         return list(found)
 
 
@@ -177,6 +181,7 @@ def _user(upn: str, name: str, **more: Any) -> dict[str, Any]:
         "givenName": given,
         "surname": surname or None,
         "mail": None if "#EXT#" in upn else upn,
+        "proxyAddresses": [] if "#EXT#" in upn else [f"SMTP:{upn}"],
         "businessPhones": [],
         "mobilePhone": None,
         "jobTitle": None,

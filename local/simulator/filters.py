@@ -8,7 +8,7 @@ from local.simulator.errors import bad_request, unsupported_query
 
 Test = Callable[[dict[str, Any]], bool]
 
-_TOKEN: Final = re.compile(r"\s*(?:('(?:[^']|'')*')|([A-Za-z_][\w/]*)|([(),])|(\d+))")
+_TOKEN: Final = re.compile(r"\s*(?:('(?:[^']|'')*')|([A-Za-z_][\w/]*)|([(),:])|(\d+))")
 _PROPERTIES: Final = {
     name.lower(): name
     for name in (
@@ -70,9 +70,22 @@ class _Parser:
             self._expect(")")
             return inner
         name = self._next()
+        if name.lower() == "proxyaddresses/any" and self.peek() == "(":
+            return self._any()
         if name.lower() in ("startswith", "endswith") and self.peek() == "(":
             return self._function(name.lower())
         return self._comparison(_property(name))
+
+    def _any(self) -> Test:
+        """``proxyAddresses/any(p:p eq 'smtp:…')``, the one lambda that the docs show for it."""
+        self._expect("(")
+        variable = self._next()
+        self._expect(":")
+        self._expect(variable.lower())
+        self._expect("eq")
+        wanted = _folded(_literal(self._next()))
+        self._expect(")")
+        return lambda item: wanted in [_folded(one) for one in item.get("proxyAddresses") or []]
 
     def _function(self, name: str) -> Test:
         if name == "endswith":

@@ -161,10 +161,12 @@ class Operations:
         if route and route.cast and not call.advanced:
             raise bad_request("$count is not currently supported.", code="Request_BadRequest")
         transitive = route is not None and route.name == "transitiveMembers"
-        members = self.directory.transitive(group) if transitive else group.members
-        if group.visibility == HIDDEN and not call.held_roles() & READ_HIDDEN:
+        hidden = bool(call.held_roles() & READ_HIDDEN)
+        members = self.directory.transitive(group, hidden=hidden) if transitive else group.members
+        if group.visibility == HIDDEN and not hidden:
             members = []
-        selected = _selected(call)
+        # A property of groups may be selected beside those of users: each member shows what it has.
+        selected = tuple(name for name in _selected(call) if name != "visibility")
         wanted = [member for member in members if not (route and route.cast) or member[0] == "user"]
 
         def show(member: tuple[str, str]) -> dict[str, Any]:
@@ -173,6 +175,8 @@ class Operations:
         return page(call, wanted, show, settings=self.settings, clock=self.clock, context="directoryObjects")
 
     def _member(self, call: Call, kind: str, identity: str, selected: tuple[str, ...]) -> dict[str, Any]:
+        if kind == "group" and "visibility" in _selected(call):
+            return {"id": identity, "visibility": self.directory.groups[identity].visibility}
         user = self.directory.users.get(identity) if kind == "user" else None
         # A caller that may read memberships but no users gets each member's id and nothing else.
         if user is None or not call.held_roles() & READ_USERS:

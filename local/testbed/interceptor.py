@@ -50,18 +50,20 @@ class RuleInterceptor:
     """An ``Interceptor`` with rules and callbacks.
 
     ``on_request`` callbacks get each exchange before it is forwarded, ``on_response`` callbacks once it is answered.
+    ``outage`` names the requests that are broken as long as it is set.
     """
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
         self.on_request: list[Callable[[Exchange], None]] = []
         self.on_response: list[Callable[[Exchange], None]] = []
+        self.outage: Callable[[Exchange], bool] | None = None
 
     def intercept_request(self, exchange: Exchange) -> bool:
         """Call the request callbacks, then apply the rules for the phase before forwarding."""
         for callback in self.on_request:
             callback(exchange)
-        return self._apply_rules(exchange, "before")
+        return self._apply_rules(exchange, "before") or (self.outage is not None and self.outage(exchange))
 
     def intercept_response(self, exchange: Exchange) -> bool:
         """Call the response callbacks, then apply the rules for the phase before the answer is passed on."""

@@ -1,4 +1,4 @@
-"""The inner queue ``revocation-work``: each message is a reference to one request."""
+"""What the app puts into queues: references to requests (``revocation-work``), and request messages that wait."""
 
 from __future__ import annotations
 
@@ -22,15 +22,21 @@ class StorageWorkQueue:
 
     async def put(self, request_id: str, *, delay: timedelta = timedelta(0)) -> None:
         """Send a reference that becomes visible after the delay, in whole seconds and never early."""
-        seconds = max(0, -int(-delay.total_seconds() // 1))
-        content = json.dumps({"requestId": request_id})
-        with raise_unavailable():
-            await self._storage.queue(WORK_QUEUE).send_message(
-                content, visibility_timeout=seconds, time_to_live=_NEVER_EXPIRES
-            )
+        await self._send(WORK_QUEUE, json.dumps({"requestId": request_id}), delay)
+
+    async def give_back(self, text: str, *, delay: timedelta) -> None:
+        """Send a request message again, hidden for the delay."""
+        await self._send(DOOR_QUEUE, text, delay)
 
     async def depth(self) -> int:
         """The approximate count of messages that wait to be accepted, as the storage service keeps it."""
         with raise_unavailable():
             properties = await self._storage.queue(DOOR_QUEUE).get_queue_properties()
         return int(properties.approximate_message_count or 0)
+
+    async def _send(self, queue: str, content: str, delay: timedelta) -> None:
+        seconds = max(0, -int(-delay.total_seconds() // 1))
+        with raise_unavailable():
+            await self._storage.queue(queue).send_message(
+                content, visibility_timeout=seconds, time_to_live=_NEVER_EXPIRES
+            )

@@ -136,7 +136,7 @@ def raise_unavailable() -> Iterator[None]:
     except AzureError as problem:
         logs.failure("storage_failed", problem, status=getattr(problem, "status_code", None))
         raise Unavailable(
-            "The app's storage does not answer, so nothing was accepted. Try again; "
-            "GET /api/readiness tells whether table and queue are reachable.",
+            "The app's storage does not answer. Repeat the call with the same Idempotency-Key: whatever was accepted "
+            "is not accepted twice. GET /api/readiness tells whether table and queue are reachable.",
             retry_after=_RETRY_SECONDS,
         ) from problem

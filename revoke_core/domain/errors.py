@@ -12,6 +12,7 @@ RevokerError
 │   │   ├── CallerUnknown   401 with a challenge
 │   │   └── LinkRefused     401
 │   └── Unavailable         503 with Retry-After: something the app needs does not answer
+│       └── ProtectionUnavailable   the protected list
 ├── LeaseLost               another worker owns the request now: stop, write nothing
 ├── SettingsError           the app is configured wrongly: it does not start
 └── TokenUnavailable        the managed identity gave no token
@@ -154,6 +155,12 @@ class Unavailable(Refused):
     """Something the app needs does not answer; the same call may succeed later."""
 
     status, title, kind = HTTPStatus.SERVICE_UNAVAILABLE, "Temporarily unavailable", "unavailable"
+
+
+class ProtectionUnavailable(Unavailable):
+    """There is no protected list to go by, so nothing is accepted."""
+
+    title, kind = "Protected list unreadable", "protectedListUnreadable"
 
 
 class LeaseLost(RevokerError):

@@ -6,12 +6,16 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _UPN: Final = re.compile(rf"[A-Za-z0-9'.\-_!#^~$+]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
 _LONGEST_UPN: Final = 320
+_NAMES_IN_A_SENTENCE: Final = 20
 # Blanks around a name are forgiven, but what is kept of a user must have a bound.
 _LONGEST_GIVEN: Final = 1000
 _BLANKS: Final = " \t\r\n"
@@ -81,6 +85,12 @@ def user_key(text: str) -> str:
 def is_object_id(text: str) -> bool:
     """Whether the text is a GUID in 8-4-4-4-12 form, any case."""
     return _GUID.fullmatch(text) is not None
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as part of a sentence; of very many only the first twenty."""
+    more = f" and {len(names) - _NAMES_IN_A_SENTENCE} more" if len(names) > _NAMES_IN_A_SENTENCE else ""
+    return ", ".join(names[:_NAMES_IN_A_SENTENCE]) + more
 
 
 def new_request_id(now: datetime) -> str:

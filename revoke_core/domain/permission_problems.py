@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from revoke_core.domain.permissions import DEFAULT_GRANT, READ_GROUPS, READ_USERS, grant_command
+from revoke_core.domain.permissions import (
+    APP_ROLE_IDS,
+    DEFAULT_GRANT,
+    EXACT_REVOKE,
+    READ_GROUPS,
+    READ_USERS,
+    grant_command,
+)
 from revoke_core.domain.problems import Problem
 from revoke_core.domain.timestamps import written
 
@@ -19,7 +26,8 @@ def app_permission_missing(token: TokenFacts) -> Problem:
     """The app lacks the permission, as far as its token tells; the hint has the command that grants it."""
     return Problem(
         "appPermissionMissing",
-        "The app's identity lacks the Microsoft Graph permission to revoke sessions.",
+        f"The app's identity lacks a Microsoft Graph permission to revoke sessions: {DEFAULT_GRANT}, or the narrower "
+        f"{EXACT_REVOKE}.",
         _granting(DEFAULT_GRANT, token),
     )
 
@@ -50,10 +58,10 @@ def refused_under_broad_permission(token: TokenFacts) -> Problem:
     missing = app_permission_missing(token)
     return Problem(
         missing.code,
-        "Microsoft Graph refuses the call although the app carries a broader permission.",
-        "Either this tenant accepts only User.RevokeSessions.All: grant it as below with the app role id "
-        "77f3a031-c388-4f99-b373-dc68676a979e. Or the account is a privileged administrator: revoke another user to "
-        f"tell. {missing.hint}",
+        f"Microsoft Graph refuses the call although the app carries a broader permission than {EXACT_REVOKE}.",
+        f"Either this tenant accepts only {EXACT_REVOKE}: grant it as below with the app role id "
+        f"{APP_ROLE_IDS[EXACT_REVOKE]}. Or the account holds an administrator role, or is in a restricted management "
+        f"administrative unit, where application permissions do not count: revoke another user to tell. {missing.hint}",
     )
 
 

@@ -29,6 +29,7 @@ READ_GROUPS: Final = frozenset(
         "Directory.ReadWrite.All",
     }
 )
+READ_HIDDEN: Final = "Member.Read.Hidden"
 APP_ROLE_IDS: Final = {
     EXACT_REVOKE: "77f3a031-c388-4f99-b373-dc68676a979e",
     DEFAULT_GRANT: "741f803b-c850-494e-b5df-cde7c675a1ca",

@@ -7,7 +7,7 @@ They map what Microsoft's own error texts leave open: "Insufficient privileges t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from revoke_core.domain.redaction import redacted, short
@@ -17,19 +17,23 @@ _LONGEST_QUOTE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a user or request was not revoked: a stable code, a sentence, and what a person can do about it."""
+    """Why a user or request was not revoked: a stable code, a sentence, and what a person can do about it.
+
+    ``graph_code`` is what Graph itself calls it, where that says more; it makes no other problem of it.
+    """
 
     code: str
     message: str
     hint: str = ""
     faults: tuple[dict[str, str], ...] = ()
+    graph_code: str | None = field(default=None, compare=False)
 
 
 USER_NOT_FOUND: Final = Problem(
     "userNotFound",
     "Microsoft Graph knows no such user in this tenant.",
-    "Check the spelling, that the account is in this tenant, and that it has not been deleted "
-    "(a renamed user keeps its object id).",
+    "Check the spelling, that the account is in this tenant, and that it has not been deleted. A mail address is not "
+    "always the user principal name: look the user up in Entra, and use its object id, which also outlives a new name.",
 )
 INVALID_USER: Final = Problem(
     "invalidUser",
@@ -39,9 +43,12 @@ INVALID_USER: Final = Problem(
 )
 TARGET_PRIVILEGED: Final = Problem(
     "targetPrivileged",
-    "Microsoft Graph refuses to let the app revoke this user; the account probably holds an administrator role.",
-    "Let a person revoke it: for limited administrators a User Administrator, for privileged administrators a "
-    "Privileged Authentication Administrator (Entra admin center, user, Revoke sessions).",
+    "Microsoft Graph refuses to let the app revoke this user, though it may revoke others: the account holds an "
+    "administrator role, or is in a restricted management administrative unit, where application permissions do not "
+    "count.",
+    "See the account's roles and administrative units in Entra, and let a person revoke it there: for limited "
+    "administrators a User Administrator, for privileged ones a Privileged Authentication Administrator, in a "
+    "restricted unit an administrator of that unit.",
 )
 EXTERNAL_USER: Final = Problem(
     "externalUser",
@@ -168,8 +175,8 @@ IDEMPOTENCY_CONFLICT: Final = Problem(
 )
 NOT_PROCESSED: Final = Problem(
     "notProcessed",
-    "The message could not be carried out after several tries and was moved to the poison queue.",
-    "See the app's log for the cause, then send the message again.",
+    "The message could not be carried out for 24 hours, and nothing that old is revoked.",
+    "See the app's log for the cause, then send the message again if the sessions still have to end.",
 )
 
 # Those above, and those that functions here and in ``permission_problems`` make.

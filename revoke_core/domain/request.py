@@ -60,10 +60,15 @@ class RevocationRequest:
         """Whether the request finds no users through a group or a filter."""
         return not self.groups and self.filter is None
 
-    def must_be_confirmed(self, found: int, *, max_unconfirmed: int) -> bool:
-        """Whether a person has to confirm so many users before one is sent: a named list is its own count."""
+    def must_be_confirmed(self, found: int, *, max_unconfirmed: int, has_unmatched: bool) -> bool:
+        """Whether a person has to confirm so many users before one is sent: a named list is its own count.
+
+        ``has_unmatched``: an entry that was to keep somebody from being revoked matches nobody; no number covers that.
+        """
+        if self.is_named_only or self.dry_run or not found:
+            return False
         is_expected = self.expected_users is not None and found <= self.expected_users
-        return not (self.is_named_only or self.dry_run or is_expected or found <= max_unconfirmed)
+        return has_unmatched or not (is_expected or found <= max_unconfirmed)
 
     def digest(self) -> str:
         """SHA-256 over the meaning of the request, so that spacing and key order do not matter."""

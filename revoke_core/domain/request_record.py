@@ -51,8 +51,8 @@ class RequestedBy:
 
     @property
     def scope(self) -> str:
-        """The caller as far as idempotency keys are concerned; all queue senders share one scope."""
-        return "queue" if self.kind == "queue" else f"{self.kind}:{self.id}"
+        """The caller as far as idempotency keys are concerned; a queue's sender is known by what it claims to be."""
+        return f"queue:{self.name or ''}" if self.kind == "queue" else f"{self.kind}:{self.id}"
 
     @property
     def caller(self) -> str:

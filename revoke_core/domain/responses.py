@@ -6,7 +6,8 @@ which is which (https://learn.microsoft.com/graph/errors advises against branchi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -90,7 +91,17 @@ class Verdict:
     pause: timedelta | None = None
     ambiguity: Ambiguity | None = None
 
+    def as_graph_says(self, answer: Answer) -> Verdict:
+        """The same with Graph's own error code, where the answer is to be waited out and has one."""
+        error = graph_error(answer)
+        is_passing = self.effect in (Effect.RETRY, Effect.AMBIGUOUS)
+        if self.problem is None or not is_passing or error is None or not _CODE.fullmatch(error[0]):
+            return self
+        return replace(self, problem=replace(self.problem, graph_code=error[0]))
 
+
+# Stored and shown as it stands, so nothing but a code may pass.
+_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _NOT_CARRIED_OUT: Final = frozenset({408, 409, 412, 423, 424})
 _SERVER_ERRORS: Final = frozenset({500, 502, 504, 507})
 
@@ -101,6 +112,10 @@ def judge_revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) 
     ``token_has_revoked`` says whether this very token has revoked a user, which proves its permission.
     A 5xx may hide a call that was carried out: it is ambiguous, like a lost answer.
     """
+    return _revoke(answer, token, token_has_revoked=token_has_revoked).as_graph_says(answer)
+
+
+def _revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) -> Verdict:
     if answer.delivery is Delivery.LOST:
         return Verdict(Effect.AMBIGUOUS, problems.GRAPH_UNAVAILABLE, ambiguity=Ambiguity.LOST)
     if answer.is_success:
@@ -119,7 +134,7 @@ def judge_read(answer: Answer) -> Verdict:
         if isinstance(answer.body, dict) and isinstance(answer.body.get("id"), str):
             return Verdict(Effect.ACCEPTED)
         return Verdict(Effect.RETRY, problems.GRAPH_UNAVAILABLE)
-    return Verdict(Effect.FORBIDDEN) if answer.is_forbidden else _common(answer)
+    return Verdict(Effect.FORBIDDEN) if answer.is_forbidden else _common(answer).as_graph_says(answer)
 
 
 def judge_listing(answer: Answer, *, unknown: Problem) -> Verdict:
@@ -138,7 +153,7 @@ def judge_listing(answer: Answer, *, unknown: Problem) -> Verdict:
             return Verdict(Effect.FORBIDDEN)
         case HTTPStatus.BAD_REQUEST:
             return Verdict(Effect.FINAL)
-    return _common(answer)
+    return _common(answer).as_graph_says(answer)
 
 
 def cut_off_of(answer: Answer) -> datetime | None:

@@ -39,10 +39,12 @@ class RunChanges(TypedDict, total=False):
     verifying: bool
     held_at: datetime | None
     confirmation_waived: bool
+    has_unmatched: bool
     cancelled: int
     excluded: int
     failures: int
     blocked_by: str | None
+    graph_code: str | None
     warnings: tuple[str, ...]
     refusal: Problem | None
     abort_reason: Problem | None
@@ -64,13 +66,15 @@ class Run:
     final.
 
     Confirmation is decided once, whatever the operator sets later: ``held_at`` is since when the request waits for it,
-    ``confirmation_waived`` that it need not.
+    ``confirmation_waived`` that it need not. ``has_unmatched`` says that an entry which was to keep a user from being
+    revoked (``PROTECTED_USERS``, ``exclude``) matches nobody.
 
     External signals, written by the control routes and merged into the worker's next commit: ``cancel_requested``,
     ``confirmed_at`` and ``confirmed_users`` (the number that was named).
 
     Trouble: ``refusal`` is why the whole request fails, ``abort_reason`` why its open users do. ``blocked_by`` is the
-    code of the transient problem in the way and ``failures`` how often in a row it was met.
+    code of the transient problem in the way, ``graph_code`` what Graph calls it, and ``failures`` how often in a row it
+    was met.
     """
 
     request_id: str
@@ -88,6 +92,7 @@ class Run:
     low_watermark: int = 0
     held_at: datetime | None = None
     confirmation_waived: bool = False
+    has_unmatched: bool = False
     confirmed_at: datetime | None = None
     confirmed_users: int | None = None
     cancel_requested: bool = False
@@ -96,6 +101,7 @@ class Run:
     excluded: int = 0
     failures: int = 0
     blocked_by: str | None = None
+    graph_code: str | None = None
     warnings: tuple[str, ...] = ()
     refusal: Problem | None = None
     abort_reason: Problem | None = None

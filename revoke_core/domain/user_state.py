@@ -194,9 +194,9 @@ def after_revoke(row: UserRow, answer: Answer, verdict: Verdict, *, sent_at: dat
         case Effect.ACCEPTED:
             return replace(sent.ended(UserStatus.REVOKED), revoked_at=sent_at, graph_request_id=answer.request_id)
         case Effect.FINAL | Effect.FORBIDDEN:
-            # The problem's hint sends a person to Microsoft's support with the id.
-            request_id = answer.request_id if verdict.problem is problems.GRAPH_REFUSED else None
-            return replace(sent.ended(UserStatus.FAILED, verdict.problem), sent_at=None, graph_request_id=request_id)
+            # The only trace of a refused call: the directory's audit log has none.
+            failed = sent.ended(UserStatus.FAILED, verdict.problem)
+            return replace(failed, sent_at=None, graph_request_id=answer.request_id)
         case Effect.RETRY:
             never_left = answer.delivery in (Delivery.NOT_SENT, Delivery.UNOPENED)
             return replace(sent, sent_at=None, attempts=sent.attempts - never_left)

@@ -1,4 +1,8 @@
-"""The queue handlers: every request message ends in a row of the status log, whatever it holds."""
+"""The queue handlers: every request message ends in a row of the status log, whatever it holds.
+
+A message that cannot be carried out now, because storage does not answer, goes back to its queue under its first id and
+with its age, and waits longer each time: the host alone would give it up after five tries.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,13 @@ from revoke_core.domain.errors import GuardRefused, IdempotencyConflict, Invalid
 from revoke_core.domain.message import parse_message, referenced_request
 from revoke_core.domain.problems import IDEMPOTENCY_CONFLICT, NOT_PROCESSED, Problem, invalid_message
 from revoke_core.domain.redaction import truncate_redacted
+from revoke_core.domain.redelivery import WaitingMessage, received
 from revoke_core.domain.request_record import RequestedBy
 from revoke_core.service.intake.submit import Submission
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from revoke_core.domain.request import RequestLimits
     from revoke_core.ports.shared import Clock, WorkQueue
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 MAX_RUN: Final = timedelta(minutes=4)
 MAX_IDLE: Final = timedelta(seconds=10)
 _POISON_DELAY: Final = timedelta(minutes=1)
+# A message that ended so many hosts goes back before it is tried again: the host's own five tries must not run out.
+_TRIES_IN_PLACE: Final = 2
 
 
 class QueueHandlers:
@@ -47,21 +55,46 @@ class QueueHandlers:
         self._limits = limits
         self._ready = ready
 
-    async def message(self, text: str, message_id: str) -> None:
-        """Carry out one request message; raises only when storage is down, so that the host delivers it again."""
-        submission = await self._parse_or_refuse(text, message_id)
+    async def message(self, text: str, message_id: str, *, inserted_at: datetime | None = None, tries: int = 1) -> None:
+        """Carry out one request message; raises only when neither tables nor queue answer, so that the host repeats it.
+
+        ``tries`` is how often the host has delivered it: more than once when a host died with it in hand.
+        """
+        waiting = received(text, message_id, inserted_at or self._clock.now())
+        if tries > _TRIES_IN_PLACE:
+            await self._give_back(waiting)
+            return
+        try:
+            await self._carry_out(waiting)
+        except Exception as problem:  # noqa: BLE001 -- whatever it is, it must not use up the host's tries
+            logs.failure("message_not_carried_out", problem, givenBack=waiting.given_back)
+            await self._give_back(waiting)
+
+    async def poison(self, text: str, message_id: str, *, inserted_at: datetime | None = None) -> None:
+        """Put a message that the host gave up back into its queue; enter it as failed if it is invalid or too old."""
+        waiting = received(text, message_id, inserted_at or self._clock.now())
+        try:
+            await self._ready()
+            is_good = await self._submission_of(waiting) is not None
+        except Exception as problem:  # noqa: BLE001 -- as above
+            logs.failure("message_not_carried_out", problem, givenBack=waiting.given_back)
+            is_good = True
+        if is_good:
+            await self._give_back(waiting)
+
+    async def _carry_out(self, waiting: WaitingMessage) -> None:
+        await self._ready()
+        submission = await self._submission_of(waiting)
         if submission is None:
             return
         try:
             await self._submitter.submit(submission, within=MAX_RUN)
         except IdempotencyConflict:
-            await self._refuse(message_id, submission.requested_by, IDEMPOTENCY_CONFLICT, None)
+            await self._refuse(waiting.message_id, submission.requested_by, IDEMPOTENCY_CONFLICT, None)
 
-    async def poison(self, text: str, message_id: str) -> None:
-        """Enter a poisoned request message as a failed request, so that its sender can see it."""
-        submission = await self._parse_or_refuse(text, message_id)
-        if submission is not None:
-            await self._refuse(message_id, submission.requested_by, NOT_PROCESSED, text)
+    async def _give_back(self, waiting: WaitingMessage) -> None:
+        await self._queue.give_back(waiting.envelope(), delay=waiting.pause)
+        logs.event("message_given_back", givenBack=waiting.given_back + 1, seconds=waiting.pause.total_seconds())
 
     async def work(self, body: str) -> None:
         """Work on the request that a work message refers to."""
@@ -79,22 +112,25 @@ class QueueHandlers:
         if request_id is not None:
             await self._queue.put(request_id, delay=_POISON_DELAY)
 
-    async def _parse_or_refuse(self, text: str, message_id: str) -> Submission | None:
-        """What the message submits; ``None`` once an invalid message is entered as a failed request."""
-        await self._ready()
+    async def _submission_of(self, waiting: WaitingMessage) -> Submission | None:
+        """What the message submits; ``None`` once a message that is invalid or too old is entered as failed."""
+        message_id, text = waiting.message_id, waiting.text
         try:
             request, claims = parse_message(text, self._limits)
         except (InvalidRequest, GuardRefused) as error:
-            await self._refuse(
-                message_id, RequestedBy(kind="queue", id=message_id), invalid_message(error.listed()), text
-            )
+            sender = RequestedBy(kind="queue", id=message_id)
+            await self._refuse(message_id, sender, invalid_message(error.listed()), text)
             return None
         # The app cannot check who sends a queue message, so a sender's name is marked as a claim.
         name = claims.requested_by
+        sender = RequestedBy(kind="queue", id=message_id, name=name, claim=name is not None)
+        if waiting.is_too_old(self._clock.now()):
+            await self._refuse(message_id, sender, NOT_PROCESSED, text)
+            return None
         return Submission(
             request=request,
             source="queue",
-            requested_by=RequestedBy(kind="queue", id=message_id, name=name, claim=name is not None),
+            requested_by=sender,
             idempotency_key=claims.idempotency_key or message_id,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -72,8 +72,35 @@ class Claim:
 class IdempotencyKeys(Protocol):
     """Idempotency keys, each within the scope of one caller."""
 
+    async def get(self, scope: str, key: str) -> Claim | None:
+        """The claim that holds a key; nothing is taken."""
+
     async def claim(self, scope: str, key: str, claim: Claim) -> Claim | None:
         """Take a key by an insert; ``None`` when it is ours now, else the claim that holds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredProtection:
+    """The protected list as it was read last.
+
+    ``entries`` has the object id of every entry of ``PROTECTED_USERS`` that was ever resolved, by the entry's key;
+    ``members`` are the object ids of ``group``, read at ``read_at``.
+    """
+
+    entries: dict[str, str] = field(default_factory=dict)
+    group: str | None = None
+    members: frozenset[str] = frozenset()
+    read_at: datetime | None = None
+
+
+class ProtectedListStore(Protocol):
+    """Where the protected list is kept for the time in which it cannot be read."""
+
+    async def get(self) -> StoredProtection:
+        """The list that was kept last; an empty one where there is none."""
+
+    async def put(self, kept: StoredProtection) -> None:
+        """Keep this list; entries that another instance has resolved meanwhile stay."""
 
 
 class TokenHistory(Protocol):
@@ -158,10 +185,13 @@ class Budget(Protocol):
 
 
 class WorkQueue(Protocol):
-    """References to work, never user lists."""
+    """References to work, never user lists, and request messages that have to wait."""
 
     async def put(self, request_id: str, *, delay: timedelta = timedelta(0)) -> None:
         """Have the request worked on after the delay."""
+
+    async def give_back(self, text: str, *, delay: timedelta) -> None:
+        """Put a request message that cannot be carried out now into the doors' queue again, hidden for the delay."""
 
     async def depth(self) -> int:
         """About how many messages wait in the doors' queue."""

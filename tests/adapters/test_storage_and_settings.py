@@ -65,6 +65,32 @@ def test_every_wrong_setting_is_named_at_once_and_no_secret_is_quoted() -> None:
     assert all(name in str(refused.value) for name in (*wrong, "AzureWebJobsStorage"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GRAPH_ENDPOINT", "https://graph.microsoft.com.evil.example"),
+        ("GRAPH_ENDPOINT", "https://graph.example.com"),
+        ("GRAPH_ENDPOINT", "https://graph.microsoft.com@evil.example"),
+        ("GRAPH_ENDPOINT", "https://graph.microsoft.com/x"),
+        ("GRAPH_ENDPOINT", "http://graph.microsoft.com"),
+        ("GRAPH_ENDPOINT", "http://127.0.0.1.evil.example"),
+        ("GRAPH_ENDPOINT", "http://user@127.0.0.1:7081"),
+        ("GRAPH_ENDPOINT", "http://127.0.0.1:99999"),
+        ("GRAPH_ENDPOINT", "http://["),
+        ("GRAPH_RESOURCE", "https://management.azure.com"),
+        ("PUBLIC_BASE_URL", "http://revoke.contoso.com"),
+        ("PUBLIC_BASE_URL", "ftp://127.0.0.1"),
+        ("PUBLIC_BASE_URL", "https://user@revoke.contoso.com"),
+        ("PUBLIC_BASE_URL", "https://revoke.contoso.com?x=1"),
+        ("PUBLIC_BASE_URL", "https://"),
+    ],
+)
+def test_tokens_and_links_go_nowhere_else(name: str, value: str) -> None:
+    """The app's token is shown to Graph's own clouds alone, and links travel encrypted, except on this machine."""
+    with pytest.raises(SettingsError, match=name):
+        read_settings({"AzureWebJobsStorage": CONNECTION, name: value})
+
+
 def test_an_empty_value_counts_as_unset() -> None:
     """Deployment tools write empty values for options that were not given."""
     settings = read_settings({"AzureWebJobsStorage": CONNECTION, "MAX_USERS": "", "GRAPH_ENDPOINT": ""})
@@ -76,6 +102,7 @@ def test_an_empty_value_counts_as_unset() -> None:
     [
         ("https://graph.microsoft.us", "https://graph.microsoft.us"),
         ("http://127.0.0.1:7081", "https://graph.microsoft.com"),
+        ("http://localhost:7081", "https://graph.microsoft.com"),
         ("https://graph.microsoft.com/", "https://graph.microsoft.com"),
     ],
 )
@@ -91,6 +118,8 @@ def test_the_audience_follows_the_cloud(endpoint: str, resource: str) -> None:
         ({"WEBSITE_HOSTNAME": "x.azurewebsites.net"}, "https://x.azurewebsites.net"),
         ({"WEBSITE_HOSTNAME": "127.0.0.1:7071"}, "http://127.0.0.1:7071"),
         ({"PUBLIC_BASE_URL": "https://revoke.contoso.com/"}, "https://revoke.contoso.com"),
+        ({"PUBLIC_BASE_URL": "https://gateway.contoso.com/revoker"}, "https://gateway.contoso.com/revoker"),
+        ({"PUBLIC_BASE_URL": "http://[::1]:7071"}, "http://[::1]:7071"),
     ],
 )
 def test_links_are_built_from_the_apps_own_address(environment: dict[str, str], base: str) -> None:

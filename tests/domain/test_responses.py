@@ -45,7 +45,7 @@ def test_an_unproven_broad_permission_gets_both_explanations() -> None:
     verdict = judge_revoke(answered(403), BROAD, token_has_revoked=False)
     assert verdict.problem is not None
     assert "User.RevokeSessions.All" in verdict.problem.hint
-    assert "privileged" in verdict.problem.hint
+    assert "administrator role" in verdict.problem.hint
 
 
 @pytest.mark.parametrize(

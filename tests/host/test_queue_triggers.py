@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import signal
+import time
 from typing import TYPE_CHECKING
 
 from clients import until
@@ -126,6 +128,22 @@ async def test_a_message_in_hand_is_finished_when_the_host_is_stopped(begin: Beg
     assert await host.child.stop() == 0
     assert len(host.notes(id=message, state="done")) == 1
     assert await host.length() == 0
+
+
+async def test_what_still_runs_when_a_stop_loses_patience_ends_with_the_process(begin: Begin) -> None:
+    """No function is told: the platform's worker cancels none, so an app must not count on it."""
+    host = await begin(LOCAL_DRAIN_SECONDS="1", LOCAL_QUEUE_VISIBILITY_SECONDS="2")
+    message = await host.put("sleep 60")
+    await host.noted(id=message, state="begun")
+    call = asyncio.create_task(host.call("GET", "/api/sleeps?seconds=60"))
+    await host.noted(function="sleeps", state="begun")
+    began = time.monotonic()
+    assert await host.child.stop() == 0
+    assert time.monotonic() - began < 10
+    await asyncio.gather(call, return_exceptions=True)
+    assert host.notes(state="cancelled") == []
+    assert host.notes(id=message, state="done") == []
+    assert await host.length() == 1
 
 
 async def test_a_message_in_hand_comes_back_when_the_host_is_killed(begin: Begin) -> None:

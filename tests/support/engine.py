@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from revoke_core.adapters.pacing.gates import StoredGates
 from revoke_core.adapters.pacing.row import SharedPaceRow
 from revoke_core.adapters.queue import StorageWorkQueue
 from revoke_core.adapters.tables.open_requests import TableOpenRequests
+from revoke_core.adapters.tables.protected_list import TableProtectedList
 from revoke_core.adapters.tables.shared_facts import TableIdempotencyKeys, TableTokenHistory
 from revoke_core.adapters.tables.status_log import TableStatusLog
 from revoke_core.adapters.tables.user_index import TableUserIndex
@@ -204,12 +206,16 @@ class Engine:
         self.budget = StoredBudget(row=row, clock=self.clock, quota=3000)
         self.gated = GatedGraph(graph=self.graph, gates=self.gates, budget=self.budget, clock=self.clock)
         self.sources = Sources(log=self.log, graph=self.gated)
+        # Of this test alone: what another one has read must not count here.
+        self.kept = TableProtectedList(storage=self.storage, row=secrets.token_hex(8))
         self.protect()
 
-    def protect(self, *users: str, group: str | None = None) -> None:
-        """What an operator sets; it counts for workers made from here on."""
+    def protect(self, *users: str, group: str | None = None, strict: bool = False) -> None:
+        """What an operator sets; it counts for workers made from here on. What was read before is kept."""
         named = [user for user in map(parse_user, users) if user]
-        self.protected = ProtectedUsers(users=named, group=group, graph=self.gated, clock=self.clock)
+        self.protected = ProtectedUsers(
+            users=named, group=group, graph=self.gated, store=self.kept, clock=self.clock, strict=strict
+        )
         self.lookup = UserLookup(graph=self.gated, protected=self.protected)
 
     def planner(self) -> Planner:

@@ -20,6 +20,7 @@ LONGEST = (
     BY_THEMSELVES[0],
     "e2e/test_graph_troubles.py",
     "e2e/test_hosts.py",
+    "e2e/test_outages.py",
     "e2e/test_crash.py",
     BY_THEMSELVES[1],
     "e2e/test_controls.py",

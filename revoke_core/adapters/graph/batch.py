@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LARGEST_BATCH: Final = 20
 _HALF_CHARACTER: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_REQUEST_ID: Final = re.compile(r"[0-9a-fA-F-]{36}")
 _SUCCESS: Final = range(200, 300)
 # What is wrong with the batch as such; 401, 408, 409, 429 and the like hold for its calls as well.
 _REFUSED: Final = frozenset({400, 403, 404, 405, 410, 411, 413, 414, 415, 422})
@@ -75,13 +76,13 @@ def single_answer(reply: Reply, now: datetime) -> Answer:
 
 
 def _item(responses: list[dict[str, Any]], reply: Reply, now: datetime) -> Answer:
-    request_id = reply.headers.get("request-id")
+    envelope_id = reply.headers.get("request-id")
     if len(responses) != 1:
-        return Answer(delivery=Delivery.LOST, request_id=request_id)
+        return Answer(delivery=Delivery.LOST, request_id=envelope_id)
     response = responses[0]
     status = _status(response.get("status"))
     if status is None:
-        return Answer(delivery=Delivery.LOST, request_id=request_id)
+        return Answer(delivery=Delivery.LOST, request_id=envelope_id)
     body = response.get("body")
     headers = _lower(response.get("headers"))
     date = http_date(reply.headers.get("date"))
@@ -89,10 +90,18 @@ def _item(responses: list[dict[str, Any]], reply: Reply, now: datetime) -> Answe
         delivery=Delivery.ANSWERED,
         status=status,
         body=body if isinstance(body, dict) else None,
-        request_id=request_id,
+        request_id=headers.get("request-id") or _id_in(body) or envelope_id,
         retry_after=retry_after(headers.get("retry-after", reply.headers.get("retry-after")), date or now),
         date=date,
     )
+
+
+def _id_in(body: Any) -> str | None:
+    """The ``request-id`` of Graph's error body; items of a batch have it there, and often in no header."""
+    error = body.get("error") if isinstance(body, dict) else None
+    inner = error.get("innerError") if isinstance(error, dict) else None
+    found = inner.get("request-id") if isinstance(inner, dict) else None
+    return found if isinstance(found, str) and _REQUEST_ID.fullmatch(found) else None
 
 
 def _status(value: Any) -> int | None:

@@ -37,9 +37,12 @@ def revoke_path(user: UserRef) -> str:
 
 
 def members_path(group_id: str, *, transitive: bool = True) -> str:
-    """Members without a type cast: works without the eventual-consistency header, types come along."""
+    """Members without a type cast: works without the eventual-consistency header, types come along.
+
+    ``visibility`` tells groups among them that hide their own members.
+    """
     listed = "transitiveMembers" if transitive else "members"
-    return f"/groups/{quote(group_id, safe='')}/{listed}?$select=id,userPrincipalName&$top={LARGEST_PAGE}"
+    return f"/groups/{quote(group_id, safe='')}/{listed}?$select=id,userPrincipalName,visibility&$top={LARGEST_PAGE}"
 
 
 def matching_path(text: str, *, advanced: bool = False, probe: bool = False) -> str:

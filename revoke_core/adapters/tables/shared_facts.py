@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +30,7 @@ class TableIdempotencyKeys:
 
     async def claim(self, scope: str, key: str, claim: Claim) -> Claim | None:
         """Insert first and read only when the insert is refused: the common path costs one call."""
-        row = hashlib.sha256(f"{scope}\n{key}".encode()).hexdigest()
+        row = _row_of(scope, key)
         columns = {"RequestId": claim.request_id, "Digest": claim.digest, "ClaimedAt": written(self._clock.now())}
         if await self._table.insert({"PartitionKey": CLAIM, "RowKey": row} | columns):
             return None
@@ -37,6 +38,16 @@ class TableIdempotencyKeys:
         if holder is None or holder["RequestId"] == claim.request_id:
             return None
         return Claim(request_id=holder["RequestId"], digest=holder["Digest"])
+
+    async def get(self, scope: str, key: str) -> Claim | None:
+        """One point read."""
+        holder = await self._table.get(CLAIM, _row_of(scope, key))
+        return Claim(request_id=holder["RequestId"], digest=holder["Digest"]) if holder else None
+
+
+def _row_of(scope: str, key: str) -> str:
+    # As JSON: no scope and key that others choose may read like another pair.
+    return hashlib.sha256(json.dumps([scope, key]).encode()).hexdigest()
 
 
 class TableTokenHistory:

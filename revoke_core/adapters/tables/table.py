@@ -85,6 +85,11 @@ class Table:
         with raise_unavailable():
             await self._client.upsert_entity(entity)
 
+    async def replace(self, entity: Mapping[str, Any]) -> None:
+        """Write an entity, whether it is there or not; columns that it had and that are not given go."""
+        with raise_unavailable():
+            await self._client.upsert_entity(entity, **REPLACE)
+
     async def delete(self, partition: str, row: str) -> None:
         """Delete an entity if it is there."""
         with raise_unavailable():

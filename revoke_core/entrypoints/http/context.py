@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from revoke_core import logs
+from revoke_core.service.reading.status import Status
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from revoke_core.domain.access import Action, Caller
     from revoke_core.domain.request_record import RequestRecord
     from revoke_core.entrypoints.http.auth import Callers
-    from revoke_core.entrypoints.http.response import StatusResponses
+    from revoke_core.entrypoints.http.response import HttpResponse, StatusResponses
     from revoke_core.service.reading.status import StatusReader
 
 
@@ -28,3 +31,16 @@ class RouteContext:
         """The request when the caller may do this to it, else ``NotFound`` or ``AccessDenied``; ids in any case."""
         await self.ready()
         return caller.require_on(action, await self.reader.find(request_id.lower()))
+
+    async def answer_durable(
+        self, record: RequestRecord, present: Awaitable[Status], headers: Mapping[str, str] | None = None
+    ) -> HttpResponse:
+        """Answer for what is durable: its ``present`` state or, whatever fails while that is read, ``record``.
+
+        A caller who is told of a failure repeats the call or gives up, and both are wrong here.
+        """
+        try:
+            return await self.responses.of(await present, headers)
+        except Exception as problem:  # noqa: BLE001 -- no failure denies a caller what is durable
+            logs.failure("status_not_read", problem, requestId=record.id)
+        return await self.responses.of(Status(record=record, users=[]), headers)

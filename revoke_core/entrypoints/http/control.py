@@ -28,16 +28,16 @@ class ControlRoutes:
         caller = self._context.callers.authenticate_change(call)
         users = parse_confirmation(read_json(call.body))
         record = await self._context.find(request_id, caller, Action.CONFIRM)
-        await self._controls.confirm(record, users)
-        return await self._context.responses.of(await self._context.reader.status(record.id))
+        confirmed = await self._controls.confirm(record, users)
+        return await self._context.answer_durable(confirmed, self._context.reader.status(record.id))
 
     @problem_responses
     async def cancel(self, call: HttpCall, request_id: str) -> HttpResponse:
         """``POST /revocations/{id}/cancel``: 202; a finished request stays as it is and is answered 200."""
         caller = self._context.callers.authenticate_change(call)
         record = await self._context.find(request_id, caller, Action.CANCEL)
-        await self._controls.cancel(record)
-        return await self._context.responses.of(await self._context.reader.status(record.id))
+        cancelled = await self._controls.cancel(record)
+        return await self._context.answer_durable(cancelled, self._context.reader.status(record.id))
 
     @problem_responses
     async def cancel_open(self, call: HttpCall) -> HttpResponse:
@@ -57,4 +57,4 @@ class ControlRoutes:
         record = await self._context.find(request_id, caller, Action.RETRY)
         identity = await self._context.callers.identity(caller, call)
         retried = await self._controls.retry(record, requested_by=identity, correlation=call.correlation, key=key)
-        return await self._context.responses.of(await self._context.reader.status_of(retried))
+        return await self._context.answer_durable(retried, self._context.reader.status_of(retried))

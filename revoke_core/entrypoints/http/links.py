@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from revoke_core import logs
 from revoke_core.domain import signing
+from revoke_core.domain.errors import Unavailable
 from revoke_core.entrypoints.http.call import is_key_parameter
 
 if TYPE_CHECKING:
@@ -35,6 +37,14 @@ class Links:
         """The request's status through a signed link that needs no key, for 48 hours."""
         signed = signing.signature(await self._signing_key.get(), request_id, self._clock.now())
         return f"{self._base}/operations/{quote(request_id)}?sig={signed}"
+
+    async def operation_or_request(self, request_id: str) -> str:
+        """The signed link or, while the signing key cannot be read, the request itself, which needs a key."""
+        try:
+            return await self.operation(request_id)
+        except Unavailable as problem:
+            logs.failure("link_not_signed", problem, requestId=request_id)
+            return self.request(request_id)
 
     async def is_signed(self, request_id: str, signature: str) -> bool:
         """Whether the signature is of an operation link to this request that has not expired."""

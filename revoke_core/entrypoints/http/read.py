@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from revoke_core.domain.access import Action
-from revoke_core.domain.errors import LinkRefused, Unavailable
+from revoke_core.domain.errors import LinkRefused
 from revoke_core.domain.identifiers import USER_FORM, is_request_id, parse_user
 from revoke_core.domain.request_record import RequestStatus
+from revoke_core.domain.timestamps import written
 from revoke_core.domain.user_state import UserStatus
 from revoke_core.entrypoints.http import render
 from revoke_core.entrypoints.http.call import HttpCall, Query
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from revoke_core.entrypoints.http.context import RouteContext
     from revoke_core.entrypoints.http.links import Links
     from revoke_core.ports.status_log import Page
+    from revoke_core.service.engine.protection import Protection
     from revoke_core.service.reading.readiness import ReadinessCheck
     from revoke_core.service.reading.status import Status
 
@@ -94,8 +95,6 @@ class ReadRoutes:
     async def readiness(self, call: HttpCall) -> HttpResponse:
         """``GET /readiness``: 200 when the app could revoke now, else 503 with what is missing."""
         self._context.callers.authenticate(call).require(Action.READINESS)
-        with suppress(Unavailable):
-            await self._context.ready()
         found = await self._readiness.check()
         content = {
             "token": found.token,
@@ -103,12 +102,28 @@ class ReadRoutes:
             "missing": list(found.missing),
             "grantCommand": found.grant_command,
             "table": found.table,
+            "graph": {"status": found.graph.status, "code": found.graph.code},
+            "protection": _protection(found.protection),
             "queue": {"reachable": found.queue_depth is not None, "depth": found.queue_depth},
         }
         return json_response(HTTPStatus.OK if found.is_ready else HTTPStatus.SERVICE_UNAVAILABLE, content)
 
     def _next_link(self, path: str, call: HttpCall, page: Page[Any]) -> str | None:
         return self._links.next_page(path, call.query, page.token) if page.token else None
+
+
+def _protection(found: Protection | None) -> dict[str, Any] | None:
+    """The protected list as readiness shows it; ``None`` where its reading did not end in time."""
+    if found is None:
+        return None
+    content: dict[str, Any] = {
+        "entries": found.entries,
+        "unresolved": list(found.unmatched),
+        "groupMembers": found.members,
+        "from": written(found.read_at) if found.read_at else None,
+    }
+    content |= {"kept": found.kept} if found.kept else {}
+    return content | ({"unreadable": list(found.unreadable)} if found.unreadable else {})
 
 
 def _list_response(entries: list[dict[str, Any]], link: str | None) -> HttpResponse:

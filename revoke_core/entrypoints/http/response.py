@@ -95,7 +95,7 @@ class StatusResponses:
         content = render.resource(status, self._links, users=True)
         if status.record.status not in _RUNNING:
             return json_response(HTTPStatus.OK, content, headers)
-        location = await self._links.operation(status.record.id)
+        location = await self._links.operation_or_request(status.record.id)
         polling = {"Location": location, "Retry-After": str(self._poll_seconds(status))}
         return json_response(HTTPStatus.ACCEPTED, content, polling | dict(headers or {}))
 

@@ -75,8 +75,8 @@ class SubmitRoutes:
         waited = submission.is_small and submitted.record.requested_at >= began
         is_followed = wanted.within is None or waited
         applied = {"Preference-Applied": wanted.applied} if wanted.applied and is_followed else {}
-        status = await self._context.reader.status_of(submitted.record, users=submitted.users)
-        return await self._context.responses.of(status, applied)
+        present = self._context.reader.status_of(submitted.record, users=submitted.users)
+        return await self._context.answer_durable(submitted.record, present, applied)
 
     async def _check_filter(self, request: RevocationRequest) -> None:
         """400 at once for a filter that Graph refuses; the sender of a message finds it in the status log instead."""

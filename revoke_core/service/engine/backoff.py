@@ -34,7 +34,7 @@ class Backoff:
         self._inherited = unit.run.failures
         self._failures: dict[GateKind, int] = {}
         # In the order of the latest failure.
-        self._causes: dict[GateKind, str] = {}
+        self._causes: dict[GateKind, Problem] = {}
         self._until: dict[GateKind, datetime] = {}
         self._counted_until: dict[GateKind, datetime] = {}
 
@@ -72,7 +72,7 @@ class Backoff:
             self._counted_until[kind] = now + (asked or growing_pause(failures))
         self._failures[kind] = failures
         self._causes.pop(kind, None)
-        self._causes[kind] = problem.code
+        self._causes[kind] = problem
         if not asked and now >= self._until.get(kind, now):
             self._until[kind] = now + growing_pause(failures)
         self._store(self._cause())
@@ -86,18 +86,19 @@ class Backoff:
 
     def paused(self) -> None:
         """The operator holds the request back (``REVOKING_PAUSED``)."""
-        self._store(problems.PAUSED.code, failures=self._unit.ahead.failures)
+        self._store(problems.PAUSED, failures=self._unit.ahead.failures)
 
     def resume_from_pause(self) -> None:
         """The operator does not hold the request back any more."""
         if self._unit.ahead.blocked_by == problems.PAUSED.code:
             self._store(self._cause(), failures=self._unit.ahead.failures)
 
-    def _cause(self) -> str | None:
+    def _cause(self) -> Problem | None:
         return next(reversed(self._causes.values()), None)
 
-    def _store(self, cause: str | None, *, failures: int | None = None) -> None:
+    def _store(self, cause: Problem | None, *, failures: int | None = None) -> None:
         failures = max(self._failures.values(), default=0) if failures is None else failures
+        code, graph_code = (cause.code, cause.graph_code) if cause else (None, None)
         ahead = self._unit.ahead
-        if (failures, cause) != (ahead.failures, ahead.blocked_by):
-            self._unit.enqueue(failures=failures, blocked_by=cause)
+        if (failures, code, graph_code) != (ahead.failures, ahead.blocked_by, ahead.graph_code):
+            self._unit.enqueue(failures=failures, blocked_by=code, graph_code=graph_code)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.seen_users import SeenUsers
     from revoke_core.service.engine.backoff import Backoff
     from revoke_core.service.engine.lookup import Lookup
+    from revoke_core.service.engine.names import NamesFound
     from revoke_core.service.engine.unit_of_work import UnitOfWork
     from revoke_core.service.engine.working_set import WorkingSet
 
@@ -26,12 +27,15 @@ SMALL_REQUEST: Final = 20
 
 @dataclass(slots=True, kw_only=True)
 class PlanningState:
-    """``lookup`` holds answers of an earlier try, ``seen`` the users of earlier pages.
+    """``lookup`` holds answers of an earlier try, ``exclusion`` whom the request excludes.
+
+    ``seen`` has the users of earlier pages.
 
     ``has_leftovers`` says that rows of an unfinished page may stand behind those that count.
     """
 
     lookup: Lookup | None = None
+    exclusion: NamesFound | None = None
     page: asyncio.Task[None] | None = None
     indexing: asyncio.Task[None] | None = None
     seen: SeenUsers | None = None

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
 from revoke_core.domain import problems
-from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.request_record import RequestRecord, RequestStatus, final_status
 from revoke_core.domain.schedules import HELD_LIFETIME, LONGEST_UNWATCHED, MESSAGE_GRACE
 from revoke_core.domain.user_state import TerminalReason, UserStatus, after_termination
@@ -43,7 +42,10 @@ TRANSIENT: Final = {
 def warnings_of(run: Run) -> tuple[str, ...]:
     """The warnings of an unfinished request: what stays true, and what it is blocked by now."""
     now = TRANSIENT.get(run.blocked_by or "")
-    return (*run.warnings, f"{now.message} {now.hint}") if now else run.warnings
+    if now is None:
+        return run.warnings
+    says = f" Graph says: {run.graph_code}." if run.graph_code else ""
+    return (*run.warnings, f"{now.message}{says} {now.hint}")
 
 
 def due_reason(run: RunContext, now: datetime) -> TerminalReason | None:
@@ -83,7 +85,7 @@ async def left_to_timer(request_id: str) -> AsyncIterator[None]:
     """What is durable must not be denied to a caller because the step after it failed."""
     try:
         yield
-    except Unavailable as problem:
+    except Exception as problem:  # noqa: BLE001 -- the timer does what this step would have done
         logs.failure("work_message_left_to_timer", problem, requestId=request_id)
 
 
@@ -169,7 +171,13 @@ class Finalizer:
         if row.is_held:
             logs.event("request_held", requestId=record.id, users=row.counts.total)
         else:
-            logs.event("request_waits", requestId=record.id, blockedBy=row.blocked_by, seconds=round(seconds, 1))
+            logs.event(
+                "request_waits",
+                requestId=record.id,
+                blockedBy=row.blocked_by,
+                graphCode=row.graph_code,
+                seconds=round(seconds, 1),
+            )
         return record
 
     @staticmethod

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field, replace
-from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.errors import TokenUnavailable
-from revoke_core.domain.identifiers import is_object_id
+from revoke_core.domain.identifiers import is_object_id, listed
 from revoke_core.domain.permissions import READ_USERS, REVOKE
 from revoke_core.domain.responses import Answer, Effect, cut_off_of, judge_read
 from revoke_core.domain.user_state import UserRow, UserStatus, set_aside
-from revoke_core.service.engine.protection import ProtectedListUnreadable
+from revoke_core.service.engine.names import NamesFound, find_names, read_in_batches
+from revoke_core.service.engine.protection import ProtectedListUnreadable, Protection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,10 +31,7 @@ UNPROVEN_BY_PERMISSION: Final = (
     "The app may not read users (User.Read.All is missing): ids and UPNs went to Graph as they are, "
     "and revoked is Graph's word alone."
 )
-_LARGEST_READ: Final = 20
-# 60 users on their way at 150 ms are 400 resource units a second, half of what Graph grants a large tenant: small
-# requests and proofs need the rest (https://learn.microsoft.com/graph/throttling-limits).
-_READS_AT_ONCE: Final = 3
+PROOF_WARNINGS: Final = (UNPROVEN_BY_CHOICE, UNPROVEN_BY_PERMISSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +47,26 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedPage:
-    """Rows for users named for the first time, each pending or final."""
+    """Rows for users named for the first time, each pending or final.
+
+    ``warnings`` is what is wrong with the protected list and with ``exclude``; ``has_unmatched`` that an entry of them
+    matches nobody.
+    """
 
     rows: list[UserRow]
     excluded: int
     readable: bool
+    warnings: tuple[str, ...] = ()
+    has_unmatched: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedUsers:
+    """A page of the users a request means, and whom it excludes."""
+
+    request: RevocationRequest
+    users: Sequence[UserRef]
+    exclusion: NamesFound
 
 
 class UserLookup:
@@ -83,7 +94,7 @@ class UserLookup:
                 token = await self._graph.token()
             if not token.may(READ_USERS):
                 return Lookup(readable=False, token=token)
-            found = await self._read(missing)
+            found = await read_in_batches(self._graph, missing)
             # Graph may have refused that token as such and been given another one.
             token = await self._graph.token()
         except TokenUnavailable:
@@ -96,29 +107,37 @@ class UserLookup:
         return _with_answers(missing, found, answers)
 
     async def check_protected(self) -> None:
-        """Before acceptance: whether the protected list can be read at all."""
-        if not self._protected.is_empty:
-            await self._protected.keys()
+        """Before acceptance: whether there is a protected list to go by."""
+        await self._protected.current()
+
+    async def find_excluded(self, request: RevocationRequest, known: NamesFound | None) -> NamesFound:
+        """Whom the request excludes; ``known`` is an earlier try."""
+        return await find_names(self._graph, request.exclude, known)
 
     async def plan_rows(
-        self, request: RevocationRequest, users: Sequence[UserRef], lookup: Lookup, seen: SeenUsers, *, first: int
+        self, planned: PlannedUsers, lookup: Lookup, seen: SeenUsers, *, first: int
     ) -> PlannedPage | Lookup:
         """Rows from position ``first`` on, or the lookup with the obstacle that keeps them from being made.
 
         ``seen`` has the users of earlier pages; these users are added to it.
         """
+        request, users, exclusion = planned.request, planned.users, planned.exclusion
         if lookup.obstacle:
             return lookup
+        if exclusion.obstacle:
+            return replace(lookup, obstacle=exclusion.obstacle, pause=exclusion.pause)
         refusal = None
+        notices = Protection()
         try:
             protected = await self._protected.keys_for(users, readable=lookup.readable)
+            notices = await self._protected.look()
         except ProtectedListUnreadable:
             if lookup.token is None or lookup.token.may(REVOKE):
                 return replace(lookup, obstacle=problems.PROTECTED_UNREADABLE)
             # No user can be revoked anyway; the missing permission comes first.
             protected, refusal = frozenset(), permission_problems.app_permission_missing(lookup.token)
-        excluded = frozenset(user.key for user in request.exclude)
-        unclear = _forms(excluded) if not lookup.readable and lookup.token else frozenset()
+        excluded = frozenset({user.key for user in request.exclude} | {*filter(None, exclusion.matches.values())})
+        unclear = _forms(user.key for user in request.exclude) if not lookup.readable and lookup.token else frozenset()
         rows: list[UserRow] = []
         for user in users:
             row, is_external = _looked_up(user, lookup)
@@ -130,24 +149,14 @@ class UserLookup:
             if row.status is UserStatus.PENDING and (refusal or request.dry_run):
                 row = row.ended(UserStatus.FAILED if refusal else UserStatus.PLANNED, refusal)
             rows.append(replace(row, position=first + len(rows)))
+        unmatched = [user.given.strip() for user in exclusion.unmatched(request.exclude)]
         return PlannedPage(
             rows=rows,
             excluded=sum(row.problem is problems.EXCLUDED for row in rows),
             readable=lookup.readable,
+            warnings=(*notices.warnings, *_unmatched_warning(unmatched)),
+            has_unmatched=bool(notices.unmatched or unmatched),
         )
-
-    async def _read(self, users: Sequence[UserRef]) -> list[Answer]:
-        """Read in batches, several at a time, so that a page takes a few round trips."""
-        if len(users) <= _LARGEST_READ:
-            return await self._graph.read_users(users)
-        turn = asyncio.Semaphore(_READS_AT_ONCE)
-
-        async def read(chunk: tuple[UserRef, ...]) -> list[Answer]:
-            async with turn:
-                return await self._graph.read_users(chunk)
-
-        chunks = await asyncio.gather(*(read(chunk) for chunk in batched(users, _LARGEST_READ, strict=False)))
-        return [answer for chunk in chunks for answer in chunk]
 
 
 def _with_answers(users: Sequence[UserRef], found: Sequence[Answer], answers: dict[str, Answer]) -> Lookup:
@@ -159,6 +168,17 @@ def _with_answers(users: Sequence[UserRef], found: Sequence[Answer], answers: di
     waiting = [verdict for verdict in verdicts if verdict.effect is Effect.RETRY]
     pause = max((verdict.pause for verdict in waiting if verdict.pause), default=None)
     return Lookup(answers=answers, obstacle=waiting[0].problem if waiting else None, pause=pause)
+
+
+def _unmatched_warning(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    return (
+        (
+            f"exclude: {listed(names)} matches no user, or more than one by mail address, and excludes nobody. "
+            "An object id is best."
+        ),
+    )
 
 
 def warnings_for(request: RevocationRequest, *, readable: bool) -> tuple[str, ...]:
@@ -193,8 +213,7 @@ def _looked_up(user: UserRef, lookup: Lookup) -> tuple[UserRow, bool]:
         return replace(row, user_principal_name=None if user.is_id else user.text), user.is_invited
     verdict = judge_read(answer)
     if verdict.effect is not Effect.ACCEPTED:
-        if verdict.effect is Effect.FORBIDDEN:
-            row = replace(row, graph_request_id=answer.request_id)
+        row = replace(row, graph_request_id=answer.request_id)
         return row.ended(UserStatus.FAILED, verdict.problem or problems.GRAPH_REFUSED), False
     found: dict[str, Any] = answer.body or {}
     object_id = str(found["id"]).lower()
@@ -210,7 +229,7 @@ def _looked_up(user: UserRef, lookup: Lookup) -> tuple[UserRow, bool]:
     return row, _is_invited(found)
 
 
-def _forms(keys: frozenset[str]) -> frozenset[bool]:
+def _forms(keys: Iterable[str]) -> frozenset[bool]:
     """Whether there are ids among the names (``True``) and UPNs (``False``)."""
     return frozenset("@" not in key for key in keys)
 

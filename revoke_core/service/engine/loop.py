@@ -6,7 +6,6 @@ there is a burst to use.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -56,15 +55,10 @@ class RunLoop:
     async def work(self) -> datetime | None:
         """Work until nothing is due within the idle time, or the time is up.
 
-        A host that stops cancels this: calls and reads in progress still end and are committed, and the rest is due
-        at once.
+        A host that stops tells nobody: what this worker leaves is what one that died leaves.
         """
         try:
             return await self._work()
-        except asyncio.CancelledError:
-            await self._run.tasks.drain()
-            await self._commit_all()
-            return self._clock.now()
         finally:
             await self._run.tasks.drain()
 
@@ -141,7 +135,9 @@ class RunLoop:
             return False
         if row.held_at or self._unit.ahead.confirmation_waived:
             return row.held_at is not None
-        if self._run.request.must_be_confirmed(row.counts.total, max_unconfirmed=self._max_unconfirmed):
+        if self._run.request.must_be_confirmed(
+            row.counts.total, max_unconfirmed=self._max_unconfirmed, has_unmatched=row.has_unmatched
+        ):
             return True
         # Committed with the first send intent.
         self._unit.enqueue(confirmation_waived=True)

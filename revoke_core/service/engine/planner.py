@@ -11,7 +11,14 @@ from revoke_core.domain import problems
 from revoke_core.domain.identifiers import user_key
 from revoke_core.domain.run import RunChanges
 from revoke_core.domain.seen_users import SeenUsers
-from revoke_core.service.engine.lookup import Lookup, unplanned, warnings_for
+from revoke_core.service.engine.lookup import (
+    PROOF_WARNINGS,
+    Lookup,
+    PlannedPage,
+    PlannedUsers,
+    unplanned,
+    warnings_for,
+)
 from revoke_core.service.engine.unit_of_work import ROWS_PER_COMMIT
 
 if TYPE_CHECKING:
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.user_state import TerminalReason, UserRow
     from revoke_core.ports.status_log import StatusLog, UserIndex
     from revoke_core.service.engine.context import RunContext
-    from revoke_core.service.engine.lookup import PlannedPage, UserLookup
+    from revoke_core.service.engine.lookup import UserLookup
     from revoke_core.service.engine.sources import SourcePage, Sources
 
 _INDEXED_AT_ONCE: Final = 1000
@@ -69,7 +76,8 @@ class Planner:
         elif page.obstacle:
             run.backoff.blocked("read", page.obstacle, page.pause)
         elif reason:
-            await self._insert(run, page, await self._terminated(run, page.users, reason), reason=reason)
+            ended = await self._terminated(run, page.users, reason)
+            await self._insert(run, page, PlannedPage(rows=ended, excluded=0, readable=True), reason=reason)
         else:
             await self._look_up(run, page)
 
@@ -92,8 +100,7 @@ class Planner:
     async def indexed(run: RunContext) -> None:
         """Wait until all users planned so far are in the index."""
         if run.planning.indexing:
-            # A worker that is cancelled while it waits here still lets this end.
-            await asyncio.shield(run.planning.indexing)
+            await run.planning.indexing
 
     async def _look_up(self, run: RunContext, page: SourcePage) -> None:
         made = await self._planned(run, page)
@@ -102,42 +109,42 @@ class Planner:
             run.backoff.blocked("read", made.obstacle or problems.GRAPH_UNAVAILABLE, made.pause)
             return
         run.planning.lookup = None
-        await self._insert(run, page, made.rows, excluded=made.excluded, readable=made.readable)
+        await self._insert(run, page, made)
 
     async def _planned(self, run: RunContext, page: SourcePage) -> PlannedPage | Lookup:
         """By itself, so that Graph's answers, the largest part of a page, are freed before rows are written."""
         seen = await self._seen_users(run)
         lookup = await self._lookup.look_up(page.users, run.planning.lookup)
-        first = run.unit.ahead.positions + 1
-        return await self._lookup.plan_rows(run.request, page.users, lookup, seen, first=first)
+        run.planning.exclusion = await self._lookup.find_excluded(run.request, run.planning.exclusion)
+        planned = PlannedUsers(request=run.request, users=page.users, exclusion=run.planning.exclusion)
+        return await self._lookup.plan_rows(planned, lookup, seen, first=run.unit.ahead.positions + 1)
 
     async def _insert(
         self,
         run: RunContext,
         page: SourcePage,
-        rows: list[UserRow],
+        made: PlannedPage,
         *,
-        excluded: int = 0,
-        readable: bool = True,
         reason: TerminalReason | None = None,
     ) -> None:
         """Write a page; a small one is committed together with the first send intent."""
-        ahead, request = run.unit.ahead, run.request
+        ahead, request, rows = run.unit.ahead, run.request, made.rows
         positions, planned = ahead.positions + len(rows), page.checkpoint is None
         if not request.is_named_only and positions > self._max_users:
             await self._end(run, problems.too_many_users(self._max_users))
             return
         await self.indexed(run)
-        readable = readable and ahead.readable
+        readable = made.readable and ahead.readable
         changes = RunChanges(
             checkpoint=page.checkpoint,
             planned=planned,
             positions=positions,
-            excluded=ahead.excluded + excluded,
+            excluded=ahead.excluded + made.excluded,
             cancelled=ahead.cancelled + (len(rows) if reason and reason.problem is problems.CANCELLED else 0),
             readable=readable,
             verifying=request.verify and readable,
-            warnings=warnings_for(request, readable=readable),
+            warnings=_merged(warnings_for(request, readable=readable), ahead.warnings, made.warnings),
+            has_unmatched=ahead.has_unmatched or made.has_unmatched,
         )
         # A user that comes again because its list had to begin again was not named twice.
         duplicates = 0 if page.is_repeated else len(page.users) - len(rows)
@@ -184,3 +191,9 @@ class Planner:
                 async for identity in self._log.iter_identities(run.record.id, to=to):
                     run.planning.seen.add(user_key(identity))
         return run.planning.seen
+
+
+def _merged(proof: Sequence[str], before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
+    """Warnings of all pages: what is said of the proof is what holds by now, the others stay, each once."""
+    others = (warning for warning in (*before, *now) if warning not in PROOF_WARNINGS)
+    return tuple(dict.fromkeys((*proof, *others)))

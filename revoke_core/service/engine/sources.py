@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PAGE_USERS: Final = 999
 _ORDER: Final = ("named", "groups", "filter", "retry")
 _USER_TYPE: Final = "microsoft.graph.user"
+_GROUP_TYPE: Final = "microsoft.graph.group"
+_HIDDEN: Final = "HiddenMembership"
 _ADVANCED_NEEDED: Final = "Request_UnsupportedQuery"
 
 
@@ -198,6 +200,12 @@ def _users_of(answer: Answer) -> list[UserRef] | None:
 def may_be_user(entry: dict[str, Any]) -> bool:
     """Whether an entry of a list of members is a user, or does not say what it is, however that is spelt."""
     return str(entry.get("@odata.type") or _USER_TYPE).removeprefix("#").lower() == _USER_TYPE
+
+
+def is_hidden_group(entry: dict[str, Any]) -> bool:
+    """Whether an entry of a list of members is a group that hides its own members."""
+    is_group = str(entry.get("@odata.type") or "").removeprefix("#").lower() == _GROUP_TYPE
+    return is_group and entry.get("visibility") == _HIDDEN
 
 
 def _failed_user(row: UserRow) -> UserRef | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from revoke_core import logs
 from revoke_core.domain.errors import Conflict, LeaseLost, Unavailable
 from revoke_core.domain.request import RevocationRequest
+from revoke_core.domain.request_record import RequestStatus
 from revoke_core.domain.run import Run
 from revoke_core.domain.schedules import HELD_LIFETIME
 from revoke_core.domain.user_state import Counts
@@ -46,8 +47,12 @@ class Controls:
         self._clock = clock
         self._max_unconfirmed = max_unconfirmed
 
-    async def confirm(self, record: RequestRecord, users: int) -> None:
-        """Release a held request; ``Conflict`` when it is not held, or when the number is not the one it holds."""
+    async def confirm(self, record: RequestRecord, users: int) -> RequestRecord:
+        """Release a held request; ``Conflict`` when it is not held, or when the number is not the one it holds.
+
+        Returns the record as the signal leaves it. Nothing fails once that is stored.
+        """
+        released = replace(record, status=RequestStatus.RUNNING)
         for _ in range(_TRIES):
             run = await self._log.get_run(record.id)
             if run and run.confirmed_at and not record.status.is_final:
@@ -55,7 +60,7 @@ class Controls:
                 if run.confirmed_users is not None and users not in (run.counts.total, run.confirmed_users):
                     raise Conflict(f"The request comes down to {run.counts.total} users, not {users}.")
                 await self._redrive(record)
-                return
+                return released
             if run is None or record.status.is_final or not self._is_held(run):
                 raise Conflict("The request is not held, so there is nothing to confirm.")
             if users not in (run.counts.total, run.counts.pending):
@@ -70,14 +75,18 @@ class Controls:
                 continue
             await self._redrive(record)
             logs.event("request_confirmed", requestId=record.id, users=users)
-            return
+            return released
         raise Unavailable("The request is changing right now. Try again.", retry_after=1)
 
-    async def cancel(self, record: RequestRecord) -> None:
-        """Stop a request within one batch; a finished one stays as it is."""
-        if not record.status.is_final and await self._signal_cancel(record.id):
-            await self._redrive(record)
-            logs.event("request_cancel_asked", requestId=record.id)
+    async def cancel(self, record: RequestRecord) -> RequestRecord:
+        """Stop a request within one batch; a finished one stays as it is. Returns the record as in ``confirm``."""
+        if record.status.is_final:
+            return record
+        if not await self._signal_cancel(record.id):
+            return await self._log.get_request(record.id) or record
+        await self._redrive(record)
+        logs.event("request_cancel_asked", requestId=record.id)
+        return replace(record, status=RequestStatus.RUNNING)
 
     async def cancel_open(self, caller: str, since: datetime | None) -> int:
         """Stop every open request of one caller, made at or after ``since``; returns how many.
@@ -112,7 +121,11 @@ class Controls:
             )
         run, before = await asyncio.gather(self._log.get_run(record.id), self._log.get_inputs(record.id))
         # A request that was cancelled before all its users were found was never held.
-        unreleased = before and before.must_be_confirmed(record.counts.total, max_unconfirmed=self._max_unconfirmed)
+        unreleased = before and before.must_be_confirmed(
+            record.counts.total,
+            max_unconfirmed=self._max_unconfirmed,
+            has_unmatched=run is not None and run.has_unmatched,
+        )
         if run and not run.confirmed_at and (run.held_at or (unreleased and not run.confirmation_waived)):
             raise Conflict("Nobody confirmed the users of this request. Send it anew if they are meant after all.")
         request = RevocationRequest(

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
-from revoke_core.domain.errors import IdempotencyConflict, Unavailable
+from revoke_core.domain.errors import IdempotencyConflict, ProtectionUnavailable
 from revoke_core.domain.identifiers import new_request_id
 from revoke_core.domain.problems import PROTECTED_UNREADABLE, Problem
 from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
@@ -46,6 +46,11 @@ class Submission:
     correlation: Correlation = field(default_factory=Correlation)
     idempotency_key: str | None = None
     expected: int = 0
+
+    @property
+    def key_scope(self) -> str:
+        """Within what the key is unique: a dry run is another scope, so that it never stands in the real one's way."""
+        return f"{self.requested_by.scope}:dry-run" if self.request.dry_run else self.requested_by.scope
 
     @property
     def is_small(self) -> bool:
@@ -94,8 +99,8 @@ class Submitter:
         again, so its request waits for the protected list as for anything else that does not answer now.
         """
         started_at = self._clock.now()
-        if submission.source != "queue":
-            await self._refuse_unprotected()
+        if submission.source != "queue" and (known := await self._known_or_refused(submission)):
+            return Submitted(record=known)
         claimed = await self._claimed(submission, started_at)
         if isinstance(claimed, RequestRecord):
             return Submitted(record=claimed)
@@ -147,12 +152,30 @@ class Submitter:
             message_text=text,
         )
 
-    async def _refuse_unprotected(self) -> None:
+    async def _known_or_refused(self, submission: Submission) -> RequestRecord | None:
+        """``ProtectionUnavailable`` while there is no protected list to go by.
+
+        The request that the key belongs to is answered all the same: it was accepted long ago.
+        """
         try:
             await self._lookup.check_protected()
-        except ProtectedListUnreadable:
+        except ProtectedListUnreadable as unreadable:
+            if known := await self._holder(submission):
+                return known
             problem = PROTECTED_UNREADABLE
-            raise Unavailable(f"{problem.message} {problem.hint}", retry_after=_PROTECTED_RETRY_SECONDS) from None
+            detail = f"{problem.message} {unreadable} {problem.hint}"
+            raise ProtectionUnavailable(detail, retry_after=_PROTECTED_RETRY_SECONDS) from None
+        return None
+
+    async def _holder(self, submission: Submission) -> RequestRecord | None:
+        """The request that holds the key already; ``IdempotencyConflict`` where its body is another."""
+        if submission.idempotency_key is None:
+            return None
+        holder = await self._keys.get(submission.key_scope, submission.idempotency_key)
+        if holder is None:
+            return None
+        _refuse_another_body(holder, submission.request.digest())
+        return await self._log.get_request(holder.request_id)
 
     async def _claimed(self, submission: Submission, now: datetime) -> str | RequestRecord:
         """The new request's id, or the request that holds the key already."""
@@ -161,13 +184,10 @@ class Submitter:
             return request_id
         digest = submission.request.digest()
         claim = Claim(request_id=request_id, digest=digest)
-        holder = await self._keys.claim(submission.requested_by.scope, submission.idempotency_key, claim)
+        holder = await self._keys.claim(submission.key_scope, submission.idempotency_key, claim)
         if holder is None:
             return request_id
-        if holder.digest != digest:
-            raise IdempotencyConflict(
-                "This Idempotency-Key belongs to an earlier request with another body. Use a new key for a new request."
-            )
+        _refuse_another_body(holder, digest)
         # No row behind the claim: its caller died, or has not written it yet. Either way it is the same request.
         return await self._log.get_request(holder.request_id) or holder.request_id
 
@@ -231,3 +251,10 @@ class Submitter:
             logs.failure("in_call_work_stopped", problem, requestId=record.id)
             return Submitted(record=record)
         return Submitted(record=task.result().record, users=task.result().users)
+
+
+def _refuse_another_body(holder: Claim, digest: str) -> None:
+    if holder.digest != digest:
+        raise IdempotencyConflict(
+            "This Idempotency-Key belongs to an earlier request with another body. Use a new key for a new request."
+        )

@@ -43,6 +43,19 @@ def batch_reply(content: Any, status: int = 200) -> Reply:
     return Reply(delivery=Delivery.ANSWERED, status=status, headers={"request-id": "r"}, body=body)
 
 
+def test_an_item_keeps_its_own_request_id() -> None:
+    """In a header, or in Graph's error body; only where it has none does the batch's stand for it."""
+    own, inner = "8f5d1c2e-0000-4000-8000-00000000abcd", "8f5d1c2e-0000-4000-8000-00000000ef01"
+    error = {"error": {"code": "Authorization_RequestDenied", "innerError": {"request-id": inner}}}
+    responses = [
+        {"id": "0", "status": 403, "headers": {"request-id": own}, "body": error},
+        {"id": "1", "status": 403, "body": error},
+        {"id": "2", "status": 403, "body": {"error": {"innerError": {"request-id": "<x>"}}}},
+    ]
+    answers = batch_answers(batch_reply({"responses": responses}), 3, NOW)
+    assert [answer.request_id for answer in answers] == [own, inner, "r"]
+
+
 def test_items_are_matched_by_id_and_what_is_missing_or_doubled_is_lost() -> None:
     """The batch's own 200 means nothing for its items."""
     responses = [

@@ -12,7 +12,7 @@ GROUP = "8f5d1c2e-0000-4000-8000-00000000abcd"
 
 def test_members_are_asked_for_without_a_type_cast() -> None:
     """A cast would need the eventually consistent index, in which a member just added may be missing."""
-    listed = "?$select=id,userPrincipalName&$top=999"
+    listed = "?$select=id,userPrincipalName,visibility&$top=999"
     assert members_path(GROUP) == f"/groups/{GROUP}/transitiveMembers{listed}"
     assert members_path(GROUP, transitive=False) == f"/groups/{GROUP}/members{listed}"
 

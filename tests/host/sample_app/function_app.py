@@ -93,7 +93,11 @@ async def fails(req: func.HttpRequest) -> func.HttpResponse:
 async def sleeps(req: func.HttpRequest) -> func.HttpResponse:
     """Take the seconds the caller names."""
     note(function="sleeps", state="begun")
-    await asyncio.sleep(float(req.params["seconds"]))
+    try:
+        await asyncio.sleep(float(req.params["seconds"]))
+    except asyncio.CancelledError:
+        note(function="sleeps", state="cancelled")
+        raise
     return func.HttpResponse("awake")
 
 
@@ -116,7 +120,11 @@ async def job(msg: func.QueueMessage) -> None:
     if body == "fail":
         raise ValueError("as told")
     if body.startswith("sleep "):
-        await asyncio.sleep(float(body.split()[1]))
+        try:
+            await asyncio.sleep(float(body.split()[1]))
+        except asyncio.CancelledError:
+            note(**about, state="cancelled")
+            raise
     note(**about, state="done", at=time.time())
 
 

@@ -16,6 +16,7 @@ param allowedSources = ['203.0.113.0/24', 'LogicApps']
 param settings = {
   protectedUsers: ['breakglass@contoso.com', '44444444-4444-4444-8444-444444444444']
   protectedGroup: '55555555-5555-4555-8555-555555555555'
+  protectionStrict: true
   maxUsers: 50000
   maxUnconfirmedUsers: 0
   requireReason: true

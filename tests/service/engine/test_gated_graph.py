@@ -17,7 +17,7 @@ from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.request_record import RequestStatus
 from revoke_core.domain.responses import Delivery
 from revoke_core.domain.user_state import Counts
-from revoke_core.service.engine.protection import ProtectedListUnreadable, ProtectedUsers
+from revoke_core.service.engine.protection import ProtectedListUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,11 +55,9 @@ async def test_whoever_reads_waits_behind_one_gate(throttled: Engine, directory:
     await throttled.lookup.look_up(NamedUsers(["adele@contoso.com"]))
     before = await reads(directory)
     assert await throttled.sources.check_filter("department eq 'HP'") is None
-    protected = ProtectedUsers(
-        users=(), group=await directory.group("Protected", []), graph=throttled.gated, clock=throttled.clock
-    )
+    throttled.protect(group=await directory.group("Protected", []))
     with pytest.raises(ProtectedListUnreadable):
-        await protected.keys()
+        await throttled.protected.keys()
     for pages in (throttled.gated.group_members("0" * 8), throttled.gated.users_matching("accountEnabled eq true")):
         assert [(answer.status, answer.body) async for answer in pages] == [(429, None)]
     assert await reads(directory) == before
@@ -73,10 +71,9 @@ async def test_whoever_is_told_to_wait_closes_the_gate(throttled: Engine, direct
     elif reader == "list":
         assert [answer.status async for answer in throttled.gated.users_matching("accountEnabled eq true")] == [429]
     else:
-        group = await directory.group("Protected", [])
-        protected = ProtectedUsers(users=(), group=group, graph=throttled.gated, clock=throttled.clock)
+        throttled.protect(group=await directory.group("Protected", []))
         with pytest.raises(ProtectedListUnreadable):
-            await protected.keys()
+            await throttled.protected.keys()
     assert await throttled.gates.closed_until("read")
     assert await throttled.gates.closed_until("write") is None
 

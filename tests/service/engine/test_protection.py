@@ -16,7 +16,7 @@ from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.request_record import RequestedBy, RequestStatus
 from revoke_core.domain.user_state import Counts, UserStatus
-from revoke_core.service.engine.protection import ProtectedListUnreadable, ProtectedUsers
+from revoke_core.service.engine.protection import ProtectedListUnreadable
 from revoke_core.service.intake.submit import Submission
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from listing import Directory
     from steps import JumpingClock
 
+    from revoke_core.service.engine.protection import ProtectedUsers
     from revoke_core.service.intake.submit import Submitter
 
 GROUP = "8f5d1c2e-0000-4000-8000-0000000000aa"
@@ -33,7 +34,8 @@ DEVICE = {"@odata.type": "#microsoft.graph.device"}
 
 
 def protected(engine: Engine) -> ProtectedUsers:
-    return ProtectedUsers(users=(), group=GROUP, graph=engine.gated, clock=engine.clock)
+    engine.protect(group=GROUP)
+    return engine.protected
 
 
 async def answered(directory: Directory, *pages: dict[str, Any]) -> None:
@@ -77,9 +79,9 @@ async def test_the_list_is_read_again_by_a_host_whose_clock_was_set_back(
 ) -> None:
     """Its last reading seems to lie ahead; whoever has been protected since would be revoked for as long."""
     engine, clock = still
-    await answered(directory, {"value": []}, {"value": [USER | {"id": PERSON}]})
+    await answered(directory, {"value": [{"id": GROUP}]}, {"value": [USER | {"id": PERSON}]})
     protection = protected(engine)
-    assert await protection.keys() == frozenset()
+    assert await protection.keys() == {GROUP}
     clock.jump(hours=-1)
     assert await protection.keys() == {PERSON.lower()}
 

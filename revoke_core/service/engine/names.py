@@ -1,0 +1,123 @@
+"""Whom names in settings and exclusions mean: an object id, a UPN, or a mail address that exactly one user has."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import batched
+from typing import TYPE_CHECKING, Final
+
+from revoke_core.domain import problems
+from revoke_core.domain.errors import TokenUnavailable
+from revoke_core.domain.identifiers import is_object_id
+from revoke_core.domain.permissions import READ_USERS
+from revoke_core.domain.responses import Answer, Effect, graph_error, judge_listing, judge_read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from revoke_core.domain.identifiers import UserRef
+    from revoke_core.domain.problems import Problem
+    from revoke_core.ports.graph import Graph
+
+_LARGEST_READ: Final = 20
+# 60 users on their way at 150 ms are 400 resource units a second, half of what Graph grants a large tenant: small
+# requests and proofs need the rest (https://learn.microsoft.com/graph/throttling-limits).
+_READS_AT_ONCE: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamesFound:
+    """``matches`` has the object id for each name's key, ``None`` where it matches nobody, or more than one mailbox.
+
+    Names that are not in it could not be looked up now: ``obstacle`` says why and ``pause`` for how long, or the app
+    may not read users (``is_permitted``).
+    """
+
+    matches: dict[str, str | None] = field(default_factory=dict)
+    is_permitted: bool = True
+    obstacle: Problem | None = None
+    pause: timedelta | None = None
+
+    def unmatched(self, names: Sequence[UserRef]) -> list[UserRef]:
+        """Those of the names that match nobody for certain."""
+        return [name for name in names if self.matches.get(name.key, "") is None]
+
+
+async def find_names(graph: Graph, names: Sequence[UserRef], known: NamesFound | None = None) -> NamesFound:
+    """Look names up; what ``known`` has is not asked again."""
+    matches = dict(known.matches) if known else {}
+    missing = [*{name.key: name for name in names if name.key not in matches}.values()]
+    if not missing:
+        return NamesFound(matches=matches)
+    try:
+        if not (await graph.token()).may(READ_USERS):
+            return NamesFound(matches=matches, is_permitted=False)
+        blocking = None
+        for name, answer in zip(missing, await read_in_batches(graph, missing), strict=True):
+            found = answer if answer.is_success or not _is_unknown(answer) else await _by_mail(graph, name)
+            if found is None:
+                matches[name.key] = None
+            elif identity := _id_of(found):
+                matches[name.key] = identity
+            else:
+                blocking = found
+    except TokenUnavailable:
+        return NamesFound(matches=matches, obstacle=problems.NO_TOKEN)
+    if blocking is None:
+        return NamesFound(matches=matches)
+    verdict = judge_read(blocking)
+    if verdict.effect is Effect.FORBIDDEN:
+        return NamesFound(matches=matches, is_permitted=False)
+    obstacle = verdict.problem if verdict.effect is Effect.RETRY else problems.GRAPH_UNAVAILABLE
+    return NamesFound(matches=matches, obstacle=obstacle or problems.GRAPH_UNAVAILABLE, pause=verdict.pause)
+
+
+async def read_in_batches(graph: Graph, users: Sequence[UserRef]) -> list[Answer]:
+    """Read users in batches, several at a time, so that a page takes a few round trips."""
+    if len(users) <= _LARGEST_READ:
+        return await graph.read_users(users)
+    turn = asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def read(chunk: tuple[UserRef, ...]) -> list[Answer]:
+        async with turn:
+            return await graph.read_users(chunk)
+
+    chunks = await asyncio.gather(*(read(chunk) for chunk in batched(users, _LARGEST_READ, strict=False)))
+    return [answer for chunk in chunks for answer in chunk]
+
+
+async def _by_mail(graph: Graph, name: UserRef) -> Answer | None:
+    """An answer that holds the one user with this mail address; ``None`` where there is none or several.
+
+    Any other answer is the one that stands in the way.
+    """
+    if name.is_id:
+        return None
+    mail = name.text.replace("'", "''")
+    found: dict[str, Answer] = {}
+    pages = graph.users_matching(f"mail eq '{mail}' or proxyAddresses/any(p:p eq 'smtp:{mail}')")
+    async with aclosing(pages):
+        async for page in pages:
+            if page.status == HTTPStatus.BAD_REQUEST and graph_error(page):
+                return None
+            if judge_listing(page, unknown=problems.GRAPH_UNAVAILABLE).effect is not Effect.ACCEPTED:
+                return page
+            for entry in (page.body or {})["value"]:
+                if isinstance(entry, dict):
+                    found[str(entry.get("id"))] = Answer(delivery=page.delivery, status=HTTPStatus.OK, body=entry)
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _is_unknown(answer: Answer) -> bool:
+    """Whether Graph itself says that it knows no user of this name."""
+    is_final = answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST)
+    return is_final and graph_error(answer) is not None
+
+
+def _id_of(answer: Answer) -> str | None:
+    identity = answer.body.get("id") if answer.is_success and answer.body else None
+    return identity.lower() if isinstance(identity, str) and is_object_id(identity) else None
