@@ -36,6 +36,7 @@ from revoke_core.entrypoints.http.submit import SubmitRoutes
 from revoke_core.entrypoints.queue import QueueHandlers
 from revoke_core.service.engine.finalizer import Finalizer
 from revoke_core.service.engine.gated_graph import GatedGraph
+from revoke_core.service.engine.late_lookups import LateLookups
 from revoke_core.service.engine.lookup import UserLookup
 from revoke_core.service.engine.loop import Stages
 from revoke_core.service.engine.planner import Planner
@@ -132,6 +133,7 @@ class _Parts:
                 index=self.index,
                 max_users=settings.max_users,
             ),
+            late_lookups=LateLookups(lookup=self.lookup, log=self.log, index=self.index, clock=self.clock),
             sender=Sender(
                 graph=self.graph,
                 gates=self.gates,

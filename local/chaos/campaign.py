@@ -27,17 +27,22 @@ _SETTINGS: Final = {"GRAPH_WRITES_PER_150S": "1000000", "PROTECTED_USERS": PROTE
 
 @dataclass(frozen=True, kw_only=True)
 class Campaign:
-    """What to run. ``lanes`` test environments work side by side: a run mostly waits for the dead host's lease."""
+    """What to run. ``lanes`` test environments work side by side: a run mostly waits for the dead host's lease.
+
+    Everything is run once for each of the ``lags``: so many seconds the tenant's cut-off takes to show.
+    """
 
     points: tuple[FaultPoint, ...]
     seeds: tuple[int, ...]
     users: int
     lanes: int
+    lags: tuple[float, ...] = (0,)
 
-    def runs(self) -> list[tuple[FaultPoint, int]]:
-        """Every point with every seed, the points taken in turn."""
+    def runs(self) -> list[tuple[FaultPoint, int, float]]:
+        """Every point with every seed and every lag, the points taken in turn."""
         return [
-            (point, seed)
+            (point, seed, lag)
+            for lag in self.lags
             for index, seed in enumerate(self.seeds)
             for point in self.points
             if index < math.ceil(len(self.seeds) * point.share_of_seeds) and self.users >= point.least_users
@@ -45,7 +50,7 @@ class Campaign:
 
     def largest(self) -> int:
         """Users that the runs of one lane can need at most, the undisturbed one included."""
-        return self.users + sum(self.users * point.times_users for point, _ in self.runs())
+        return self.users + sum(self.users * point.times_users for point, *_ in self.runs())
 
 
 async def run_campaign(campaign: Campaign, report: Callable[[Outcome, float], None]) -> list[Outcome]:
@@ -57,17 +62,18 @@ async def run_campaign(campaign: Campaign, report: Callable[[Outcome, float], No
 
 
 async def _lane(
-    campaign: Campaign, waiting: Iterator[tuple[FaultPoint, int]], report: Callable[[Outcome, float], None]
+    campaign: Campaign, waiting: Iterator[tuple[FaultPoint, int, float]], report: Callable[[Outcome, float], None]
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     async with running_environment(users=campaign.largest(), config=_TENANT, settings=_SETTINGS) as running:
         people, protected = await _split_people(running)
         work = 0
-        for point, seed in itertools.chain([(NAMED["none"], 0)], waiting):
+        for point, seed, lag in itertools.chain([(NAMED["none"], 0, 0)], waiting):
             count = campaign.users * point.times_users
             plan = Plan(
                 point=point,
                 seed=seed,
+                lag=lag,
                 people=tuple(itertools.islice(people, count)),
                 protected=protected,
                 faults=tuple(point.plan_faults(seed, count, work)),
@@ -91,7 +97,7 @@ async def _split_people(running: Environment) -> tuple[Iterator[Person], Person]
 async def _check_again(outcomes: Sequence[Outcome]) -> None:
     """Check every run once more at the end: no host may have worked on an ended request."""
     for outcome in outcomes:
-        late = await outcome.truth.check(kills=outcome.kills)
+        late = await outcome.truth.check(kills=outcome.kills, lag=outcome.plan.lag)
         outcome.faults += [f"later: {fault}" for fault in late.faults if fault not in outcome.faults]
 
 
@@ -99,5 +105,5 @@ def select_points(names: Sequence[str]) -> tuple[FaultPoint, ...]:
     """The points of these names, or every one; ``ValueError`` names what is unknown."""
     unknown = [name for name in names if name not in NAMED]
     if unknown:
-        raise ValueError(f"there is no point {', '.join(unknown)}; there are {', '.join(NAMED)}")
+        raise ValueError(f"--points: there is no point {', '.join(unknown)}; there are {', '.join(NAMED)}")
     return tuple(NAMED[name] for name in names) or tuple(point for point in POINTS if point.kind != "none")

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     try:
         campaign = _campaign(options)
     except ValueError as problem:
-        print(f"--points: {problem}", file=sys.stderr)
+        print(problem, file=sys.stderr)
         return 2
     runs = len(campaign.runs())
     print(f"{runs} runs with {campaign.users} users each, {campaign.lanes} side by side", flush=True)
@@ -65,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--points", default="", help="names, separated by commas (default: all)")
     parser.add_argument("--users", type=int, default=200, help="users of a run (default %(default)s)")
     parser.add_argument("--lanes", type=int, default=4, help="runs side by side, each on a kit of its own (default 4)")
+    parser.add_argument(
+        "--lag",
+        default="0",
+        help="seconds that the tenant's cut-off takes to show; several, separated by commas, are run one after the "
+        "other, e.g. 0,20,90,150 (default %(default)s)",
+    )
     parser.add_argument("--slice", action="store_true", help="a quick look: three points, one seed, 60 users")
     parser.add_argument("--report", type=Path, help="also write the results to this file, e.g. docs/chaos.md")
     return parser
@@ -77,7 +83,18 @@ def _campaign(options: argparse.Namespace) -> Campaign:
         seeds=tuple(range(options.first_seed, options.first_seed + (1 if options.slice else options.seeds))),
         users=_SLICE_USERS if options.slice else options.users,
         lanes=1 if options.slice else options.lanes,
+        lags=_seconds(options.lag),
     )
+
+
+def _seconds(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 0:
+        raise ValueError(f"--lag: {text!r} is no list of seconds; write 0,20,90,150")
+    return found
 
 
 def _summary(outcomes: Sequence[Outcome]) -> str:

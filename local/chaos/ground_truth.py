@@ -63,7 +63,7 @@ class GroundTruth:
         except TimeoutError:
             return False
 
-    async def check(self, *, kills: int) -> Findings:
+    async def check(self, *, kills: int, lag: float) -> Findings:
         """Compare tables and tenant as they are now."""
         requests = await self.requests()
         rows = [row for request in requests[:1] for row in await self.rows(request["RowKey"])]
@@ -75,6 +75,7 @@ class GroundTruth:
             rows=rows,
             served=await self.served(),
             kills=kills,
+            lag=lag,
             changes=self.history.changes,
         )
         return check_run(record)

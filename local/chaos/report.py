@@ -27,11 +27,19 @@ Hosts are ended with `kill -9` (`stop`: SIGTERM, and whatever
 runs ends with the process) at an exchange with storage or Graph, and started again on the same
 storage; a message stays locked for its real 10 minutes. After each run, and once more at the end, the tenant's log of
 what it served is compared with the tables. More: [local-kit.md](local-kit.md#chaos)."""
+_AGAIN: Final = """\
+## How to run it
+
+`make chaos` runs every point with 20 seeds against a tenant whose cut-off shows at once. With a cut-off that lags:
+`make chaos ARGS="--lag 0,20,90,150"`, or one part of it: `python -m local chaos --points sent --seeds 1 --lag 90`.
+While the cut-off shows within two minutes at most 20 users may be revoked again for each kill; beyond that nobody is
+lost either, but every call that was in flight may be made again."""
 _WORDS: Final = f"""\
 *faults*: kills, stops and repeated messages that took place. *lost*: users without a final status. *revoked again*:
-users whom Graph revoked twice in one request; 20 are allowed for each kill and stop. *recovery*: from the start
-of the new host to the request's final status, without the pauses that the tenant asked for (*pause asked*, the
-longest); at most {RECOVERY_SECONDS:.0f} s."""
+users whom Graph revoked twice in one request; 20 are allowed for each kill and stop while the cut-off shows within two
+minutes. *recovery*: from the start of the new host to the request's final status, without the pauses that the
+tenant asked for (*pause asked*, the longest); at most {RECOVERY_SECONDS:.0f} s, where the cut-off lags twice its lag
+and a minute more."""
 
 
 def line(outcome: Outcome, seconds: float) -> str:
@@ -46,12 +54,13 @@ def line(outcome: Outcome, seconds: float) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
-    """The summary, headings first, one line per point and one for all."""
+    """The summary, headings first, one line per point and lag, and one for all."""
     rows: list[tuple[str, ...]] = [HEADINGS]
     for point in POINTS:
-        mine = [outcome for outcome in outcomes if outcome.plan.point.name == point.name]
-        if mine:
-            rows.append(_row(point.name, mine))
+        for lag in sorted({outcome.plan.lag for outcome in outcomes}):
+            mine = [one for one in outcomes if (one.plan.point.name, one.plan.lag) == (point.name, lag)]
+            if mine:
+                rows.append(_row(point.name + (f", lag {lag:g} s" if lag else ""), mine))
     rows.append(_row("all", outcomes))
     return rows
 
@@ -82,7 +91,8 @@ def write_page(path: Path, campaign: Campaign, outcomes: Sequence[Outcome], comm
     path.write_text(
         f"# Chaos campaign\n\n`{command}` on {datetime.now(UTC):%Y-%m-%d}: seeds {seeds[0]} to {seeds[-1]}, "
         f"{campaign.users} users a run.\n\n{_HOW}\n\n{markdown(table(outcomes))}\n\n{_WORDS}\n\n"
-        f"## Points\n\n{markdown(_meanings(points))}\n\n## What went wrong\n\n{'\n'.join(faults) or 'Nothing.'}\n"
+        f"{_AGAIN}\n\n## Points\n\n{markdown(_meanings(points))}\n\n"
+        f"## What went wrong\n\n{'\n'.join(faults) or 'Nothing.'}\n"
     )
 
 

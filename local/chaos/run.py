@@ -31,6 +31,8 @@ _AGAIN_SECONDS: Final = 0.3
 _PAUSE_ASKED: Final = 15
 _BATCH: Final = 20
 _EARLY_AFTER_KILL: Final = 20
+# A cut-off that shows is found by the next read that is planned, or by the next scan of the table.
+_NEXT_READ: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +45,24 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What one run does; the same plan gives the same faults."""
+    """What one run does; the same plan gives the same faults. The tenant's cut-off shows ``lag`` seconds late."""
 
     point: FaultPoint
     seed: int
     people: tuple[Person, ...]
     protected: Person
     faults: tuple[PlannedFault, ...]
+    lag: float = 0
 
     @property
     def reason(self) -> str:
         """Names the run in the status log."""
-        return f"chaos {self.point.name} {self.seed}"
+        return f"chaos {self.point.name} {self.seed}" + (f" lag {self.lag:g}" if self.lag else "")
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the lag may add to a run: a call is read for so long, perhaps made again, and then proven."""
+        return 2 * self.lag + _NEXT_READ if self.lag else 0.0
 
 
 @dataclass(kw_only=True)
@@ -118,6 +126,7 @@ class Run:
 
     async def _prepare_tenant(self) -> None:
         await self._environment.sim("reset", {})
+        await self._environment.sim("config", {"lagSeconds": self._plan.lag})
         if self._plan.point.throttled:
             # About the middle, and one whole batch: two half ones would ask for two pauses.
             before = max(_BATCH, len(self._plan.people) // 2 // _BATCH * _BATCH)
@@ -177,7 +186,7 @@ class Run:
     async def _wait_fired(self, rule: Rule) -> bool:
         """Wait until the rule has fired; once the request has ended it cannot fire any more."""
         waiting = asyncio.create_task(rule.fired.wait())
-        allowed = _FIRE_SECONDS + (RECOVERY_SECONDS if self._outcome.kills else 0)
+        allowed = _FIRE_SECONDS + self._plan.patience + (RECOVERY_SECONDS if self._outcome.kills else 0)
         ended = asyncio.create_task(self._outcome.truth.wait_final(allowed))
         await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
         for task in (waiting, ended):
@@ -193,15 +202,16 @@ class Run:
             self._outcome.faults.append(f"the stop took {self._outcome.stop_seconds:.1f} s and ended with code {code}")
 
     async def _wait_final(self) -> None:
-        """Wait for the final status: 120 s after the last restart, the tenant's own pauses apart."""
+        """Wait for the final status: 120 s after the last restart, the tenant's own pauses and its lag apart."""
         outcome = self._outcome
         since = self._recovering_since
-        allowed = _UNDISTURBED_SECONDS if since is None else RECOVERY_SECONDS + _PAUSE_ASKED
+        longest = RECOVERY_SECONDS + self._plan.patience
+        allowed = _UNDISTURBED_SECONDS if since is None else longest + _PAUSE_ASKED
         ended = await outcome.truth.wait_final(allowed)
         if since is not None:
             outcome.imposed = await self._imposed(since)
             outcome.recovery = max(0.0, time.monotonic() - since - outcome.imposed)
-            if ended and outcome.recovery > RECOVERY_SECONDS:
+            if ended and outcome.recovery > longest:
                 outcome.faults.append(f"recovery took {outcome.recovery:.0f} s")
         if not ended:
             outcome.faults.append(f"no final status after {allowed:.0f} s")
@@ -225,7 +235,7 @@ class Run:
     async def _check(self, redelivery: Redelivery) -> None:
         outcome = self._outcome
         outcome.work = self._work
-        outcome.findings = await outcome.truth.check(kills=outcome.kills)
+        outcome.findings = await outcome.truth.check(kills=outcome.kills, lag=outcome.plan.lag)
         outcome.faults += outcome.findings.faults
         for request in await outcome.truth.requests():
             status, resource = await self._environment.api("GET", f"revocations/{request['RowKey']}")

@@ -1,5 +1,6 @@
 """The tenant's users and groups, and the people every test and every page of the docs can count on."""
 
+import struct
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 CREATED_AT = 1_756_684_800.0
 DEPARTMENTS = ("HP", "Finance", "Legal", "Sales")
 HIDDEN = "HiddenMembership"
+TENANT_DOMAIN = "contoso.onmicrosoft.com"
+EXTERNAL_ISSUER = "ExternalAzureAD"
 MEMBER_KINDS = ("user", "group", "device", "servicePrincipal", "orgContact")
 
 
@@ -39,9 +42,10 @@ class User:
         return str(self.properties["userPrincipalName"])
 
     @property
-    def is_invited(self) -> bool:
-        """Whether the user signs in to another tenant."""
-        return self.properties.get("creationType") == "Invitation"
+    def signs_in_elsewhere(self) -> bool:
+        """Whether another tenant holds the user's sessions, whatever invitations there were."""
+        identities = self.properties.get("identities") or []
+        return any(isinstance(one, dict) and one.get("issuer") == EXTERNAL_ISSUER for one in identities)
 
     def cut_off(self, now: float, lag: float) -> float:
         """The sign-in cut-off as a replica shows it that is `lag` seconds behind."""
@@ -88,6 +92,9 @@ class Directory:
             raise ValueError("userPrincipalName is required")
         whole = _user(upn, str(properties.get("displayName") or upn.split("@")[0])) | properties
         whole["id"] = str(whole["id"]).lower()
+        whole.setdefault("securityIdentifier", security_identifier(whole["id"]))
+        if whole["onPremisesSyncEnabled"] and not whole["onPremisesSecurityIdentifier"]:
+            whole["onPremisesSecurityIdentifier"] = _on_premises_sid(upn)
         user = User(whole, is_admin=is_admin)
         self._forget(user.id)
         self.users[user.id] = user
@@ -172,6 +179,27 @@ class Directory:
         return list(found)
 
 
+def security_identifier(identity: str) -> str | None:
+    """The SID that Entra derives from an object id: its four 32-bit numbers."""
+    try:
+        numbers = struct.unpack("<4I", uuid.UUID(identity).bytes_le)
+    except ValueError:
+        return None
+    return "-".join(["S-1-12-1", *map(str, numbers)])
+
+
+def _identities(upn: str) -> list[dict[str, str | None]]:
+    """An account of this tenant has its UPN; a user of another one, whose UPN says ``#EXT#``, has a foreign one too."""
+    own: dict[str, str | None] = {"signInType": "userPrincipalName", "issuer": TENANT_DOMAIN, "issuerAssignedId": upn}
+    foreign: dict[str, str | None] = {"signInType": "federated", "issuer": EXTERNAL_ISSUER, "issuerAssignedId": None}
+    return [foreign, own] if "#EXT#" in upn.upper() else [own]
+
+
+def _on_premises_sid(upn: str) -> str:
+    numbers = struct.unpack("<3I", uuid.uuid5(NAMESPACE, f"domain:{upn.lower()}").bytes[:12])
+    return "-".join(["S-1-5-21", *map(str, numbers), "1104"])
+
+
 def _user(upn: str, name: str, **more: Any) -> dict[str, Any]:
     given, _, surname = name.partition(" ")
     return {
@@ -192,7 +220,9 @@ def _user(upn: str, name: str, **more: Any) -> dict[str, Any]:
         "accountEnabled": True,
         "creationType": None,
         "externalUserState": None,
+        "identities": _identities(upn),
         "onPremisesSyncEnabled": None,
+        "onPremisesSecurityIdentifier": None,
         "createdDateTime": stamp(CREATED_AT),
     } | more
 

@@ -14,6 +14,7 @@ _PROPERTIES: Final = {
     for name in (
         *("id", "displayName", "department", "userPrincipalName", "mail", "accountEnabled", "userType", "jobTitle"),
         *("givenName", "surname", "officeLocation", "creationType", "externalUserState", "onPremisesSyncEnabled"),
+        *("securityIdentifier", "onPremisesSecurityIdentifier"),
     )
 }
 _ADVANCED: Final = (

@@ -107,10 +107,10 @@ class Operations:
         if user.is_admin and self.settings.admin_targets == "refuse":
             raise self._revoke_denied()
         before = user.valid_from
-        if not user.is_invited:
+        if not user.signs_in_elsewhere:
             user.move_cut_off(self.clock.now())
             self.audits.note_revoke(user, before, call)
-        self.note(call, key, self.settings.revoke_status, effective=not user.is_invited)
+        self.note(call, key, self.settings.revoke_status, effective=not user.signs_in_elsewhere)
         if self.settings.revoke_status == 204:  # noqa: PLR2004 -- HTTP's No Content
             return Answer(status=204)
         return Answer(status=200, body={"@odata.context": f"{METADATA}#Edm.Boolean", "value": True})

@@ -52,13 +52,19 @@ TARGET_PRIVILEGED: Final = Problem(
 )
 EXTERNAL_USER: Final = Problem(
     "externalUser",
-    "The account was invited from another tenant, which keeps its sessions; revoking here has no effect.",
+    "The account signs in to another tenant, which keeps its sessions; revoking here has no effect.",
     "Ask the user's home tenant to revoke, or block the guest here by disabling or removing the account.",
 )
 PROTECTED: Final = Problem(
     "protected",
     "The user is on the protected list and is never revoked by this app.",
     "Revoke the user by hand if it is meant, or have an operator change PROTECTED_USERS or PROTECTED_GROUP.",
+)
+DUPLICATE: Final = Problem(
+    "duplicate",
+    "The request names this user by another name as well, which was found out late; the user's other row says what "
+    "became of it.",
+    "Nothing to do.",
 )
 EXCLUDED: Final = Problem("excluded", "The request itself excludes this user.", "Nothing to do.")
 THROTTLED: Final = Problem(
@@ -107,6 +113,12 @@ NO_USERS_MATCHED: Final = Problem(
     "The request comes down to no user at all.",
     "Check users, groups, filter and exclude; a group whose membership is hidden shows no members without "
     "Member.Read.Hidden.",
+)
+INPUTS_LOST: Final = Problem(
+    "inputsLost",
+    "What this request asks for is missing from storage, or damaged; no further user is revoked.",
+    "Send the request again; the users listed here are those that were known before. Then find out who removed or "
+    "restored rows of the tables in the storage account.",
 )
 CANCELLED: Final = Problem(
     "cancelled",

@@ -1,5 +1,9 @@
 """Graph's answers judged: what one answer means for one user or one list. All code that reads a status does it here.
 
+Only Graph's own error body (JSON with ``error.code``) makes an answer final. A gateway, a proxy or a firewall may
+answer in Graph's place with any status: that says nothing about a user, so a read is made again, and a revoke is
+ambiguous.
+
 A 403 is read by the roles of the token, never by its message: Microsoft uses two texts for two causes without saying
 which is which (https://learn.microsoft.com/graph/errors advises against branching on messages).
 """
@@ -56,8 +60,8 @@ class Answer:
 
     @property
     def is_forbidden(self) -> bool:
-        """A 403: which permission or right is missing, the token's roles tell."""
-        return self.status == HTTPStatus.FORBIDDEN
+        """Graph's own 403: which permission or right is missing, the token's roles tell."""
+        return self.status == HTTPStatus.FORBIDDEN and graph_error(self) is not None
 
 
 class Ambiguity(StrEnum):
@@ -102,15 +106,20 @@ class Verdict:
 
 # Stored and shown as it stands, so nothing but a code may pass.
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-_NOT_CARRIED_OUT: Final = frozenset({408, 409, 412, 423, 424})
-_SERVER_ERRORS: Final = frozenset({500, 502, 504, 507})
+# Graph's own words that it did not act: a condition failed, the resource is locked, another call had to come first.
+_NOT_CARRIED_OUT: Final = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.LOCKED, HTTPStatus.FAILED_DEPENDENCY})
+# A call that ran out of time or into another one, and every server error, may have been carried out all the same.
+_MAYBE_CARRIED_OUT: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
+# Answers about a page of a list that stood in the way of no earlier page: the link itself is dead.
+_DEAD_LINK: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 def judge_revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) -> Verdict:
     """The verdict on a revoke call.
 
     ``token_has_revoked`` says whether this very token has revoked a user, which proves its permission.
-    A 5xx may hide a call that was carried out: it is ambiguous, like a lost answer.
+    Whatever does not prove that Graph did not act is ambiguous: a lost answer, any server error, 408, 409, and an
+    answer that is not Graph's own. 401 and 429 come before any work, whoever sends them.
     """
     return _revoke(answer, token, token_has_revoked=token_has_revoked).as_graph_says(answer)
 
@@ -120,11 +129,14 @@ def _revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) -> Ve
         return Verdict(Effect.AMBIGUOUS, problems.GRAPH_UNAVAILABLE, ambiguity=Ambiguity.LOST)
     if answer.is_success:
         return Verdict(Effect.ACCEPTED)
+    if answer.delivery is Delivery.ANSWERED and not _comes_before_work(answer.status):
+        is_graphs = graph_error(answer) is not None
+        if not is_graphs or answer.status in _MAYBE_CARRIED_OUT or not 400 <= answer.status < 500:  # noqa: PLR2004 -- HTTP's own range
+            is_refused = is_graphs and answer.status == HTTPStatus.SERVICE_UNAVAILABLE
+            ambiguity = Ambiguity.REFUSED if is_refused else Ambiguity.ERROR
+            return Verdict(Effect.AMBIGUOUS, problems.GRAPH_UNAVAILABLE, answer.retry_after, ambiguity)
     if answer.is_forbidden:
         return Verdict(Effect.FORBIDDEN, _forbidden(token, token_has_revoked=token_has_revoked))
-    if answer.delivery is Delivery.ANSWERED and answer.status in {HTTPStatus.SERVICE_UNAVAILABLE, *_SERVER_ERRORS}:
-        ambiguity = Ambiguity.REFUSED if answer.status == HTTPStatus.SERVICE_UNAVAILABLE else Ambiguity.ERROR
-        return Verdict(Effect.AMBIGUOUS, problems.GRAPH_UNAVAILABLE, answer.retry_after, ambiguity)
     return _common(answer)
 
 
@@ -146,14 +158,25 @@ def judge_listing(answer: Answer, *, unknown: Problem) -> Verdict:
         if isinstance(answer.body, dict) and isinstance(answer.body.get("value"), list):
             return Verdict(Effect.ACCEPTED)
         return Verdict(Effect.RETRY, problems.GRAPH_UNAVAILABLE)
-    match answer.status:
-        case HTTPStatus.NOT_FOUND:
-            return Verdict(Effect.FINAL, unknown)
-        case HTTPStatus.FORBIDDEN:
-            return Verdict(Effect.FORBIDDEN)
-        case HTTPStatus.BAD_REQUEST:
-            return Verdict(Effect.FINAL)
-    return _common(answer).as_graph_says(answer)
+    if answer.is_forbidden:
+        return Verdict(Effect.FORBIDDEN)
+    verdict = _common(answer)
+    if verdict.effect is Effect.FINAL and answer.status == HTTPStatus.NOT_FOUND:
+        return Verdict(Effect.FINAL, unknown)
+    return Verdict(Effect.FINAL) if verdict.problem is problems.INVALID_USER else verdict.as_graph_says(answer)
+
+
+def is_dead_link(answer: Answer) -> bool:
+    """Whether Graph itself says that the page a link leads to is not there (any more): its token has expired."""
+    return answer.status in _DEAD_LINK and graph_error(answer) is not None
+
+
+def is_own_matter(answer: Answer) -> bool:
+    """Whether a call that has to be made again failed over its own user, as far as one answer can tell.
+
+    A missing token, a throttled app and a Graph that was not reached concern every user.
+    """
+    return answer.delivery in (Delivery.ANSWERED, Delivery.LOST) and not _comes_before_work(answer.status)
 
 
 def cut_off_of(answer: Answer) -> datetime | None:
@@ -188,13 +211,18 @@ def _common(answer: Answer) -> Verdict:
         return Verdict(Effect.RETRY, problems.NO_TOKEN)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Verdict(Effect.RETRY, problems.THROTTLED, answer.retry_after)
-    if answer.delivery is not Delivery.ANSWERED or status in _NOT_CARRIED_OUT or not 400 <= status < 500:  # noqa: PLR2004 -- HTTP's own range
+    is_refusal = answer.delivery is Delivery.ANSWERED and 400 <= status < 500 and graph_error(answer) is not None  # noqa: PLR2004 -- HTTP's own range
+    if not is_refusal or status in _NOT_CARRIED_OUT | _MAYBE_CARRIED_OUT:
         return Verdict(Effect.RETRY, problems.GRAPH_UNAVAILABLE, answer.retry_after)
     if status == HTTPStatus.NOT_FOUND:
         return Verdict(Effect.FINAL, problems.USER_NOT_FOUND)
     if status == HTTPStatus.BAD_REQUEST:
         return Verdict(Effect.FINAL, problems.INVALID_USER)
     return Verdict(Effect.FINAL, problems.GRAPH_REFUSED)
+
+
+def _comes_before_work(status: int) -> bool:
+    return status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def _forbidden(token: TokenFacts, *, token_has_revoked: bool) -> Problem:

@@ -16,7 +16,9 @@
                          ▼
      SKIPPED  PLANNED  FAILED ◄── refused by Graph; unverified after the last read; cancelled, aborted or too old
 
-``PENDING`` and, while cut-offs are read back, ``REVOKED`` are open; every other status is final.
+A user whom Graph cannot look up now is ``PENDING`` too, but deferred: it is looked up again by itself, and sent
+without only where its object id is known. ``PENDING`` and, while cut-offs are read back, ``REVOKED`` are open; every
+other status is final.
 """
 
 from __future__ import annotations
@@ -50,18 +52,9 @@ class UserStatus(StrEnum):
 
 
 # When the cut-off of an ambiguous user is read, counted from the sending; after the last read the call is sent again.
-SETTLE_READS: Final = {
-    ambiguity: tuple(timedelta(seconds=s) for s in seconds)
-    for ambiguity, seconds in {
-        Ambiguity.LOST: (1, 5, 30, 120),
-        # The call ended with its host, and may have been announced and never sent.
-        Ambiguity.CRASH: (1, 5, 30, 60),
-        # A server error is an answer: the call has most likely ended, and only replication is waited for.
-        Ambiguity.ERROR: (1, 5, 30),
-        # A service that says it is unavailable has most likely done nothing, and is asked again soon.
-        Ambiguity.REFUSED: (1,),
-    }.items()
-}
+SETTLE_READS: Final = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120))
+# Where Graph itself says that it is unavailable it has most likely done nothing, and is asked again soon.
+_REFUSED_READS: Final = SETTLE_READS[:1]
 # Replication of the cut-off takes seconds to minutes; after the last read the user ends failed/unverified.
 VERIFY_READS: Final = tuple(timedelta(seconds=s) for s in (0, 1, 3, 8, 15, 30, 60, 120, 180, 300, 450, 600))
 # Graph knew the user when it took the call. A 404 soon after may come from a replica that lags behind.
@@ -75,7 +68,8 @@ class UserRow:
     ``sent_at`` (Graph's clock) is when the latest revoke call was sent; ``None`` once Graph certainly did not carry it
     out. A ``pending`` row that has it is ambiguous: its cut-off is read before anything is sent again, and
     ``ambiguity`` decides for how long. ``valid_from_before`` is the cut-off as the look-up found it.
-    ``unverified_resends`` counts calls repeated where the app may not read users.
+    ``unverified_resends`` counts calls repeated where the app may not read users. ``failed_lookups`` counts look-ups
+    in a row that brought nothing about this user: while there are any, it waits apart from the others.
     """
 
     position: int
@@ -91,12 +85,19 @@ class UserRow:
     sent_at: datetime | None = None
     ambiguity: Ambiguity | None = None
     unverified_resends: int = 0
+    failed_lookups: int = 0
     problem: Problem | None = None
 
     @property
     def keys(self) -> set[str]:
         """All that the user is known by: the text that named it, its object id, its UPN."""
         return {user_key(name) for name in (self.given, self.user_id, self.user_principal_name) if name}
+
+    @property
+    def identity(self) -> str:
+        """What the users of one request are told apart by."""
+        is_unknown = self.problem is not None and self.problem.code == problems.USER_NOT_FOUND.code
+        return identity_of(self.given, self.user_id, is_unknown=is_unknown and not self.attempts)
 
     @property
     def target(self) -> UserRef:
@@ -112,6 +113,11 @@ class UserRow:
         return self.status is UserStatus.PENDING and self.sent_at is not None
 
     @property
+    def awaits_lookup(self) -> bool:
+        """Whether the user is deferred: Graph could not look it up when its page was planned."""
+        return self.status is UserStatus.PENDING and self.failed_lookups > 0 and self.sent_at is None
+
+    @property
     def is_looked_up(self) -> bool:
         """Whether Graph has said who the user is; it may have said no UPN."""
         return self.user_id is not None and (self.user_principal_name or self.valid_from_before) is not None
@@ -119,6 +125,15 @@ class UserRow:
     def ended(self, status: UserStatus, problem: Problem | None = None) -> UserRow:
         """The row in a final status."""
         return replace(self, status=status, problem=problem)
+
+
+def identity_of(given: str, user_id: str | None, *, is_unknown: bool) -> str:
+    """The object id, or the name where that is not known.
+
+    A name that Graph does not know stands for itself alone: another name of the same person may be known, and a replica
+    that lags behind knows one of two.
+    """
+    return f"unknown {user_key(given)}" if is_unknown else user_id or user_key(given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +249,7 @@ def next_read(row: UserRow, last_read: datetime | None) -> datetime | None:
     if row.sent_at is None:
         return None
     revoked = row.status is UserStatus.REVOKED
-    offsets = VERIFY_READS if revoked else SETTLE_READS[row.ambiguity or Ambiguity.LOST]
+    offsets = VERIFY_READS if revoked else _REFUSED_READS if row.ambiguity is Ambiguity.REFUSED else SETTLE_READS
     due = [row.sent_at + offset for offset in offsets]
     return next((moment for moment in due if last_read is None or moment > last_read), None)
 

@@ -1,5 +1,7 @@
 from typing import TYPE_CHECKING
 
+import pytest
+
 from local.chaos.campaign import Campaign, run_campaign, select_points
 from local.chaos.cli import SLICE, main
 from local.chaos.points import NAMED, POINTS, FaultPoint
@@ -20,10 +22,23 @@ def test_the_same_seed_plans_the_same_faults() -> None:
 def test_every_point_is_in_a_full_campaign() -> None:
     """Nothing is left out silently; a point that needs more users has fewer runs."""
     campaign = Campaign(points=select_points([]), seeds=tuple(range(1, 21)), users=200, lanes=1)
-    runs = [point.name for point, _ in campaign.runs()]
+    runs = [point.name for point, *_ in campaign.runs()]
     assert {name: runs.count(name) for name in set(runs)} == {
         point.name: 2 if point.name == "five" else 20 for point in POINTS if point.name != "none"
     }
+
+
+def test_every_lag_is_run_with_every_seed() -> None:
+    """Replication of the cut-off is an axis of its own, and a run says how far it lagged."""
+    campaign = Campaign(points=select_points(["sent"]), seeds=(1, 2), users=60, lanes=1, lags=(0, 90))
+    assert [(seed, lag) for _, seed, lag in campaign.runs()] == [(1, 0), (2, 0), (1, 90), (2, 90)]
+
+
+@pytest.mark.parametrize("text", ["", "x", "20,", "-1"])
+def test_a_lag_that_is_no_time_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing error does not end in a campaign without lag."""
+    assert main(["--lag", text]) == 2
+    assert "--lag" in capsys.readouterr().err
 
 
 def test_an_unknown_point_is_refused() -> None:

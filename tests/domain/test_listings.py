@@ -8,6 +8,7 @@ from revoke_core.domain.responses import Answer, Delivery, Effect, graph_error, 
 
 UNKNOWN = problems.group_not_found("8f5d1c2e-0000-4000-8000-00000000abcd")
 HERE = "8f5d1c2e-0000-4000-8000-00000000abcd"
+GRAPHS = {"error": {"code": "Request_BadRequest", "message": "no"}}
 
 
 def answered(status: int, body: dict[str, Any] | None = None) -> Answer:
@@ -22,19 +23,23 @@ def answered(status: int, body: dict[str, Any] | None = None) -> Answer:
         (200, None, Effect.RETRY, "graphUnavailable"),
         (204, None, Effect.RETRY, "graphUnavailable"),
         (302, None, Effect.RETRY, "graphUnavailable"),
-        (400, None, Effect.FINAL, None),
+        (400, GRAPHS, Effect.FINAL, None),
+        (400, None, Effect.RETRY, "graphUnavailable"),
         (401, None, Effect.RETRY, "noToken"),
-        (403, None, Effect.FORBIDDEN, None),
-        (404, None, Effect.FINAL, "groupNotFound"),
+        (403, GRAPHS, Effect.FORBIDDEN, None),
+        (403, None, Effect.RETRY, "graphUnavailable"),
+        (404, GRAPHS, Effect.FINAL, "groupNotFound"),
+        (404, None, Effect.RETRY, "graphUnavailable"),
         (409, None, Effect.RETRY, "graphUnavailable"),
-        (414, None, Effect.FINAL, "graphRefused"),
+        (414, GRAPHS, Effect.FINAL, "graphRefused"),
+        (414, {"message": "too long"}, Effect.RETRY, "graphUnavailable"),
         (429, None, Effect.RETRY, "throttled"),
         (500, None, Effect.RETRY, "graphUnavailable"),
         (503, None, Effect.RETRY, "graphUnavailable"),
     ],
 )
 def test_what_each_answer_means_for_a_list(status: int, body: Any, effect: Effect, code: str | None) -> None:
-    """Only a readable list is one; what may pass is tried again; the rest is final."""
+    """Only a readable list is one; what may pass, or is not Graph's own word, is tried again; the rest is final."""
     verdict = judge_listing(answered(status, body), unknown=UNKNOWN)
     assert verdict.effect is effect
     assert (verdict.problem.code if verdict.problem else None) == code

@@ -1,9 +1,11 @@
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from revoke_core.domain import problems
 from revoke_core.domain.permissions import TokenFacts, grant_command, missing
-from revoke_core.domain.responses import Answer, Delivery, Effect, judge_read, judge_revoke
+from revoke_core.domain.responses import Ambiguity, Answer, Delivery, Effect, judge_read, judge_revoke
 
 EXACT = TokenFacts(fingerprint="t", roles=frozenset({"User.RevokeSessions.All"}))
 BROAD = TokenFacts(fingerprint="t", roles=frozenset({"User.ReadWrite.All"}))
@@ -11,8 +13,11 @@ NONE = TokenFacts(fingerprint="t", roles=frozenset(), principal_id="11111111-222
 OPAQUE = TokenFacts(fingerprint="t", roles=None)
 
 
-def answered(status: int, pause: timedelta | None = None) -> Answer:
-    return Answer(delivery=Delivery.ANSWERED, status=status, retry_after=pause)
+GRAPHS = {"error": {"code": "someCode", "message": "Graph's own words"}}
+
+
+def answered(status: int, pause: timedelta | None = None, body: Any = GRAPHS) -> Answer:
+    return Answer(delivery=Delivery.ANSWERED, status=status, body=body, retry_after=pause)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
@@ -59,21 +64,40 @@ def test_refusals_are_final_at_once(status: int, code: str) -> None:
     assert verdict.problem.code == code
 
 
-@pytest.mark.parametrize("status", [429, 409, 423, 424, 509, 302, 401])
+@pytest.mark.parametrize("status", [401, 412, 423, 424, 429])
 def test_what_was_not_carried_out_is_sent_again(status: int) -> None:
-    """A Graph that asks to slow down has done nothing."""
+    """A Graph that asks to slow down, or says that something else has to come first, has done nothing."""
     pause = timedelta(seconds=7)
     verdict = judge_revoke(answered(status, pause), BROAD, token_has_revoked=False)
     assert verdict.effect is Effect.RETRY
     assert verdict.pause in (pause, None)
 
 
-@pytest.mark.parametrize(("status", "ambiguity"), [(500, "error"), (502, "error"), (503, "refused"), (504, "error")])
-def test_a_server_error_may_hide_a_call_that_was_carried_out(status: int, ambiguity: str) -> None:
-    """It is settled by reading before anything is sent again, for as long as the error makes it likely."""
+@pytest.mark.parametrize("status", [401, 429])
+def test_a_throttle_and_a_refused_token_need_no_body(status: int) -> None:
+    """Whoever says so, the call was turned away at the door: it is sent again without a read."""
+    verdict = judge_revoke(answered(status, body=None), BROAD, token_has_revoked=False)
+    assert verdict.effect is Effect.RETRY
+
+
+@pytest.mark.parametrize("status", [408, 409, 500, 501, 502, 503, 504, 508, 509, 520, 524, 599])
+def test_a_server_error_may_hide_a_call_that_was_carried_out(status: int) -> None:
+    """It is settled by reading before anything is sent again; only Graph's own 503 is believed soon."""
     pause = timedelta(seconds=7)
     verdict = judge_revoke(answered(status, pause), BROAD, token_has_revoked=False)
+    ambiguity = Ambiguity.REFUSED if status == 503 else Ambiguity.ERROR
     assert (verdict.effect, verdict.ambiguity, verdict.pause) == (Effect.AMBIGUOUS, ambiguity, pause)
+
+
+@pytest.mark.parametrize("body", [None, {}, {"message": "blocked"}, {"error": "blocked"}, {"error": {"code": 5}}])
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 405, 408, 409, 410, 412, 423, 424, 451, 501, 503, 520])
+def test_an_answer_that_is_not_graphs_own_says_nothing(status: int, body: Any) -> None:
+    """A gateway's page: the call may have been carried out behind it, and a read is made again."""
+    answer = answered(status, body=body)
+    verdict = judge_revoke(answer, EXACT, token_has_revoked=True)
+    assert (verdict.effect, verdict.ambiguity) == (Effect.AMBIGUOUS, Ambiguity.ERROR)
+    read = judge_read(answer)
+    assert (read.effect, read.problem) == (Effect.RETRY, problems.GRAPH_UNAVAILABLE)
 
 
 def test_a_lost_answer_is_in_doubt_and_an_unsent_call_is_not() -> None:

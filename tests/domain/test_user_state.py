@@ -1,5 +1,7 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from revoke_core.domain.responses import Ambiguity
 from revoke_core.domain.schedules import growing_pause
 from revoke_core.domain.user_state import UserRow, UserStatus, has_moved, next_read, settles
 
@@ -19,6 +21,16 @@ def test_a_lost_answer_is_read_after_1_5_30_and_120_seconds() -> None:
         seen.append((moment - SENT).total_seconds())
         last = moment
     assert seen == [1, 5, 30, 120]
+
+
+def test_only_graphs_own_unavailable_is_read_once() -> None:
+    """Every other doubt, a crash and a server error included, lasts as long as a replica may lag behind."""
+    for ambiguity in Ambiguity:
+        reads = 1 if ambiguity is Ambiguity.REFUSED else 4
+        row, last, seen = replace(LOST, ambiguity=ambiguity), None, 0
+        while (last := next_read(row, last)) is not None:
+            seen += 1
+        assert seen == reads, ambiguity
 
 
 def test_whoever_takes_over_late_reads_once_and_goes_on() -> None:
@@ -44,8 +56,6 @@ def test_whole_seconds_and_five_seconds_of_skew_still_prove() -> None:
 
 def test_a_cut_off_that_stood_before_settles_nothing() -> None:
     """Another request may have moved it a moment earlier: that does not show that this call arrived."""
-    from dataclasses import replace  # noqa: PLC0415 -- used here alone
-
     before = SENT.replace(microsecond=0) - timedelta(seconds=2)
     row = replace(LOST, valid_from_before=before)
     assert not settles(row, before)

@@ -20,7 +20,7 @@ async def nest(tenant: Tenant, mark: str) -> tuple[str, list[str], list[str], li
     """A group in a group that holds the first one; who is a direct member, who an indirect one, who was invited."""
     direct = await tenant.people(25, f"{mark}direct")
     disabled = await tenant.people(1, f"{mark}disabled", accountEnabled=False)
-    invited = await tenant.people(2, f"{mark}invited", creationType="Invitation", userType="Guest")
+    invited = await tenant.people(2, f"{mark}_x.com#EXT#", creationType="Invitation", userType="Guest")
     deep = await tenant.people(30, f"{mark}deep")
     outer, inner = (f"8f5d1c2e-0000-4000-8000-{mark.encode().hex()[-10:]:0>10}{end}" for end in ("0a", "0b"))
     device = {"type": "device", "id": UNKNOWN}

@@ -38,10 +38,31 @@ async def test_only_the_default_properties_come_unasked(sim: Simulator) -> None:
 
 async def test_selected_properties_are_the_only_ones(sim: Simulator) -> None:
     """An external user shows where it comes from, when asked."""
-    path = "/users/guest_fabrikam.com%23EXT%23@contoso.com?$select=userType,creationType,externalUserState"
+    path = "/users/guest_fabrikam.com%23EXT%23@contoso.com?$select=userType,creationType,externalUserState,identities"
     user = (await sim.graph("GET", path)).json
     user.pop("@odata.context")
+    identities = user.pop("identities")
     assert user == {"userType": "Guest", "creationType": "Invitation", "externalUserState": "Accepted"}
+    assert [one["issuer"] for one in identities] == ["ExternalAzureAD", "contoso.onmicrosoft.com"]
+
+
+async def test_a_security_identifier_follows_from_the_object_id(sim: Simulator) -> None:
+    """As Entra derives it; that of Active Directory comes with accounts that are synchronised from there."""
+    person = {
+        "id": "73d664e4-0886-4a73-b745-c694da45ddb4",
+        "userPrincipalName": "synced@contoso.com",
+        "onPremisesSyncEnabled": True,
+    }
+    await sim.call("POST", "/_sim/users", body=person)
+    path = f"/users/{person['id']}?$select=securityIdentifier,onPremisesSecurityIdentifier"
+    user = (await sim.graph("GET", path)).json
+    assert user["securityIdentifier"] == "S-1-12-1-1943430372-1249052806-2496021943-3034400218"
+    assert user["onPremisesSecurityIdentifier"].startswith("S-1-5-21-")
+    wanted = quote(f"onPremisesSecurityIdentifier eq '{user['onPremisesSecurityIdentifier']}'")
+    query = f"/users?$select=id&$filter={wanted}"
+    assert [one["id"] for one in (await sim.graph("GET", query)).json["value"]] == [person["id"]]
+    ordinary = "/users/adele@contoso.com?$select=onPremisesSecurityIdentifier"
+    assert (await sim.graph("GET", ordinary)).json["onPremisesSecurityIdentifier"] is None
 
 
 async def test_a_basic_reader_may_not_see_the_cut_off(sim: Simulator) -> None:

@@ -137,9 +137,10 @@ class Tenant:
             return await answer.json()
 
     async def served(self, *user_ids: str) -> list[dict[str, Any]]:
-        """Revokes that Graph carried out (2xx), of some users or of all."""
+        """Revokes that Graph carried out, whatever it answered, of some users or of all."""
         entries = await self.get("revocations")
-        return [e for e in entries if 200 <= e["status"] < 300 and (not user_ids or e["userId"] in user_ids)]
+        done = [entry for entry in entries if entry["effective"] or 200 <= entry["status"] < 300]
+        return [entry for entry in done if not user_ids or entry["userId"] in user_ids]
 
     async def grant(self, *roles: str) -> None:
         """Give the app's identity other permissions, as a fresh identity would have them."""

@@ -30,6 +30,7 @@ from revoke_core.domain.schedules import LEASE
 from revoke_core.domain.user_state import Counts, UserRow, UserStatus
 from revoke_core.service.engine.finalizer import Finalizer
 from revoke_core.service.engine.gated_graph import GatedGraph
+from revoke_core.service.engine.late_lookups import LateLookups
 from revoke_core.service.engine.lookup import UserLookup
 from revoke_core.service.engine.loop import Stages
 from revoke_core.service.engine.planner import Planner
@@ -251,7 +252,11 @@ class Engine:
             open_requests=self.open_requests,
             gates=self.gates,
             stages=Stages(
-                planner=self.planner(), sender=self.sender(), verifier=self.verifier(), finalizer=self.finalizer()
+                planner=self.planner(),
+                late_lookups=LateLookups(lookup=self.lookup, log=self.log, index=self.index, clock=self.clock),
+                sender=self.sender(),
+                verifier=self.verifier(),
+                finalizer=self.finalizer(),
             ),
             clock=self.clock,
             limits=self.limits,

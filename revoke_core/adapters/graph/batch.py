@@ -13,7 +13,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from revoke_core.domain.responses import Answer, Delivery
+from revoke_core.domain.responses import Answer, Delivery, graph_error
 from revoke_core.domain.timestamps import http_date, retry_after
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def batch_answers(reply: Reply, size: int, now: datetime) -> list[Answer]:
     """One answer per position. When the batch itself failed, its status stands for every item."""
     if reply.delivery is not Delivery.ANSWERED:
         return [Answer(delivery=reply.delivery)] * size
-    if reply.status in _REFUSED:
+    if reply.status in _REFUSED and graph_error(single_answer(reply, now)):
         return [Answer(delivery=Delivery.UNOPENED, request_id=reply.headers.get("request-id"))] * size
     content = json_object(reply.body)
     responses = content.get("responses") if content is not None else None

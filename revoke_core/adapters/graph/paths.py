@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from revoke_core.domain.identifiers import UserRef
 
 USER_FIELDS: Final = (
-    "id,userPrincipalName,userType,accountEnabled,externalUserState,creationType,signInSessionsValidFromDateTime"
+    "id,userPrincipalName,userType,accountEnabled,externalUserState,creationType,identities,"
+    "signInSessionsValidFromDateTime"
 )
 
 # https://learn.microsoft.com/graph/api/user-list

@@ -12,9 +12,11 @@ import zlib
 from itertools import batched, chain, count, islice
 from typing import TYPE_CHECKING, Any, Final
 
+from revoke_core import logs
 from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE
 from revoke_core.adapters.tables.rows import request_partition, row_key
 from revoke_core.adapters.tables.table import Table, gather_bounded
+from revoke_core.domain.identifiers import names_user
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 
@@ -29,6 +31,7 @@ PART_USERS: Final = 1_998
 # On the wire a binary property is base64: twelve keep a write below the size at which the HTTP library warns (1 MiB).
 _ENTITY_PROPERTIES: Final = 12
 _HEAD_ROW: Final = "head-"
+_DAMAGED: Final = (zlib.error, ValueError, KeyError, TypeError)
 
 
 class StoredInputs:
@@ -63,7 +66,7 @@ class StoredInputs:
         return columns
 
     async def read(self, request_id: str) -> RevocationRequest | None:
-        """What was asked for, with its users when they stand in the request's row."""
+        """What was asked for, with its users when they stand in the request's row; ``None`` where it is lost."""
         select = ["Input", "InputRows", "InputUsers"]
         entity = await self._requests.get(request_partition(request_id), request_id, select=select)
         if entity is None or not (entity.get("Input") or entity.get("InputRows")):
@@ -73,7 +76,11 @@ class StoredInputs:
             pieces = await self._state.get(inputs_partition(request_id), _HEAD_ROW + row_key(number)) or {}
             head += b"".join(pieces.get(_property(index)) or b"" for index in range(_ENTITY_PROPERTIES))
         data = entity.get("InputUsers")
-        return unpack(head, unpack_users(data) if data else NamedUsers())
+        try:
+            return unpack(head, unpack_users(data) if data else NamedUsers())
+        except _DAMAGED as problem:
+            logs.failure("inputs_damaged", problem, requestId=request_id)
+            return None
 
     async def part(self, request_id: str, part: int) -> Sequence[UserRef] | None:
         """One part, read by itself; the only part of a small request stands in the request's row."""
@@ -84,7 +91,11 @@ class StoredInputs:
             column = "InputUsers"
             entity = await self._requests.get(request_partition(request_id), request_id, select=[column])
         data = entity.get(column) if entity else None
-        return unpack_users(data) if data else None
+        try:
+            return unpack_users(data) if data else None
+        except _DAMAGED as problem:
+            logs.failure("inputs_damaged", problem, requestId=request_id, part=part)
+            return None
 
     async def _write(self, request_id: str, prefix: str, pieces: Iterable[bytes]) -> int:
         """Write pieces into entities under consecutive keys; returns how many entities."""
@@ -108,8 +119,11 @@ def pack_users(users: Sequence[UserRef]) -> Iterator[tuple[int, bytes]]:
 
 
 def unpack_users(data: bytes) -> NamedUsers:
-    """The users of one part."""
-    return NamedUsers(json.loads(zlib.decompress(data)))
+    """The users of one part; ``ValueError`` where a text names no user."""
+    texts = json.loads(zlib.decompress(data))
+    if not all(isinstance(text, str) and names_user(text) for text in texts):
+        raise ValueError("a stored user has no name")
+    return NamedUsers(texts)
 
 
 def pack_head(request: RevocationRequest, part_sizes: Sequence[int]) -> bytes:

@@ -188,6 +188,7 @@ def user_entity(request_id: str, row: UserRow) -> Entity:
         "SentAt": time_text(row.sent_at),
         "Ambiguity": row.ambiguity.value if row.ambiguity else None,
         "UnverifiedResends": row.unverified_resends or None,
+        "FailedLookups": row.failed_lookups or None,
     }
     return present(entity | problem_columns(row.problem))
 
@@ -208,6 +209,7 @@ def user_from(entity: Mapping[str, Any]) -> UserRow:
         sent_at=parsed_or_none(entity.get("SentAt")),
         ambiguity=Ambiguity(entity["Ambiguity"]) if entity.get("Ambiguity") else None,
         unverified_resends=int(entity.get("UnverifiedResends") or 0),
+        failed_lookups=int(entity.get("FailedLookups") or 0),
         problem=problem_from(entity),
     )
 

@@ -17,7 +17,9 @@ from revoke_core.adapters.tables.rows import row_key, user_entity, user_from
 from revoke_core.adapters.tables.run_row import RUN_ROW, run_entity, run_from
 from revoke_core.adapters.tables.table import MERGE, REPLACE, Table, guarded
 from revoke_core.domain.errors import LeaseLost
+from revoke_core.domain.problems import USER_NOT_FOUND
 from revoke_core.domain.timestamps import written
+from revoke_core.domain.user_state import identity_of
 from revoke_core.ports.status_log import Page
 
 if TYPE_CHECKING:
@@ -98,11 +100,12 @@ class TableUserRows:
             yield user_from(entity)
 
     async def iter_identities(self, request_id: str, *, to: int) -> AsyncIterator[str]:
-        """Two columns of each row, and half a page: a worker reads all users this way, and should not grow by it."""
+        """Few columns of each row, and half a page: a worker reads all users this way, and should not grow by it."""
         query, values = "PartitionKey eq @id and RowKey le @last", {"id": request_id, "last": row_key(to)}
-        columns = ["UserId", "Input"]
+        columns = ["UserId", "Input", "ErrorCode", "Attempts"]
         async for entity in self._users.query(query, values, select=columns, page_size=_IDENTITIES_PER_PAGE):
-            yield entity.get("UserId") or entity["Input"]
+            is_unknown = entity.get("ErrorCode") == USER_NOT_FOUND.code and not entity.get("Attempts")
+            yield identity_of(entity["Input"], entity.get("UserId"), is_unknown=is_unknown)
 
     async def delete_after(self, request_id: str, *, after: int) -> None:
         """Delete until no row is left; a transaction is refused when another worker deletes the same rows."""

@@ -4,6 +4,7 @@ The loop, on one page (``loop``). A worker acquires the lease on the request's r
 within its idle time or its time is up:
 
 1. plan     ``planner`` reads the next page of the request's sources, looks its users up and inserts their rows
+             a user who cannot be looked up is deferred: ``late_lookups`` looks it up again by itself
 2. hold     found users wait for a person to confirm their number, if the request needs that
 3. send     ``sender`` announces a call of up to 20 users by committing a send intent, makes it and records its outcome
 4. verify   ``verifier`` reads cut-offs back: proof for revoked users, settlement for ambiguous ones
@@ -18,6 +19,7 @@ Glossary
     unit of work    one worker's commits for one request, in order, each in one transaction with the run row
     send intent     the write-ahead record of a call to Graph, committed before the call leaves
     ambiguous       a call that may have been carried out (no answer, server error, dead host): read before resent
+    apart           waiting by itself, in growing pauses, because its own look-up, call or read fails
     cut-off         ``signInSessionsValidFromDateTime``: sessions older than it are revoked
     verified        the cut-off was read back and lies past the call
     checkpoint      the cursor into the request's sources, committed with each page

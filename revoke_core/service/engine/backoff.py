@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # A shorter Retry-After than this is no pause; without a growing one the app would spin.
 _SHORTEST: Final = timedelta(milliseconds=500)
+# Beside the two kinds of calls, what some users wait for.
+_APART: Final = "apart"
 
 
 class Backoff:
@@ -34,7 +36,7 @@ class Backoff:
         self._inherited = unit.run.failures
         self._failures: dict[GateKind, int] = {}
         # In the order of the latest failure.
-        self._causes: dict[GateKind, Problem] = {}
+        self._causes: dict[str, Problem] = {}
         self._until: dict[GateKind, datetime] = {}
         self._counted_until: dict[GateKind, datetime] = {}
 
@@ -49,24 +51,53 @@ class Backoff:
         until = self._until.get(kind)
         return until is not None and until > self._clock.now()
 
-    def after(self, kind: GateKind, verdicts: Sequence[Verdict]) -> None:
-        """Back off as far as the verdicts on one call ask for it."""
+    def after(self, kind: GateKind, verdicts: Sequence[Verdict], *, others: bool = False) -> bool:
+        """Back off as far as the verdicts on one call ask for it; ``others`` says that more users are open than these.
+
+        Returns whether those who have to wait wait apart from the others: Graph answered for a part of the call, or it
+        was about one user of many, so that it need not be an outage, and nothing asks the whole request to pause.
+        """
         waits = [verdict for verdict in verdicts if verdict.effect in (Effect.RETRY, Effect.AMBIGUOUS)]
         if not waits:
             self.unblocked(kind)
-            return
-        if len(waits) < len(verdicts):
-            # Graph answered a part of the call, so this is no outage: the pause does not grow.
-            self._failures[kind] = 0
+            return False
         pause = max((verdict.pause for verdict in waits if verdict.pause), default=None)
         retried = next((verdict for verdict in waits if verdict.effect is Effect.RETRY), waits[0])
-        self.blocked(kind, retried.problem or problems.GRAPH_UNAVAILABLE, pause)
+        problem = retried.problem or problems.GRAPH_UNAVAILABLE
+        is_partial = len(waits) < len(verdicts)
+        if (
+            pause is None
+            and problem.code == problems.GRAPH_UNAVAILABLE.code
+            and (is_partial or (others and len(verdicts) == 1))
+        ):
+            if is_partial:
+                self.unblocked(kind)
+            return True
+        if is_partial:
+            # Graph answered a part of the call, so this is no outage: the pause does not grow.
+            self._failures[kind] = 0
+        self.blocked(kind, problem, pause)
+        return False
 
-    def blocked(self, kind: GateKind, problem: Problem, pause: timedelta | None = None) -> None:
-        """A problem stops the whole request for now; for a ``pause`` that Graph asked for, the gate is closed."""
+    def some_wait(self, *, apart: bool) -> None:
+        """Whether users wait apart from the others: what holds them up is then told, although the request goes on."""
+        if apart == (_APART in self._causes):
+            return
+        if apart:
+            # Behind whatever blocks the whole request.
+            self._causes = {_APART: problems.GRAPH_UNAVAILABLE} | self._causes
+        else:
+            del self._causes[_APART]
+        self._store(self._cause())
+
+    def blocked(self, kind: GateKind, problem: Problem, pause: timedelta | None = None, *, at_least: int = 0) -> None:
+        """A problem stops the whole request for now; for a ``pause`` that Graph asked for, the gate is closed.
+
+        ``at_least`` is how often it has failed already, where other calls of the kind got through in between.
+        """
         now = self._clock.now()
         asked = pause if pause and pause >= _SHORTEST else None
-        failures = self._failures.get(kind, self._inherited)
+        failures = max(self._failures.get(kind, self._inherited), at_least)
         if now >= self._counted_until.get(kind, now):
             failures += 1
             self._counted_until[kind] = now + (asked or growing_pause(failures))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,6 @@ from revoke_core.domain.schedules import LIFETIME
 from revoke_core.service.engine.tasks import Tasks
 
 if TYPE_CHECKING:
-    import asyncio
     from datetime import datetime, timedelta
 
     from revoke_core.domain.pacing import ConcurrencyLimit
@@ -29,8 +29,9 @@ SMALL_REQUEST: Final = 20
 class PlanningState:
     """``lookup`` holds answers of an earlier try, ``exclusion`` whom the request excludes.
 
-    ``seen`` has the users of earlier pages.
+    ``seen`` has the users of earlier pages, which one task at a time loads.
 
+    ``late`` looks up users whose page was planned without them.
     ``has_leftovers`` says that rows of an unfinished page may stand behind those that count.
     """
 
@@ -38,7 +39,9 @@ class PlanningState:
     exclusion: NamesFound | None = None
     page: asyncio.Task[None] | None = None
     indexing: asyncio.Task[None] | None = None
+    late: asyncio.Task[None] | None = None
     seen: SeenUsers | None = None
+    loading_seen: asyncio.Lock = field(default_factory=asyncio.Lock)
     has_leftovers: bool = False
 
 
@@ -93,6 +96,11 @@ class RunContext:
     def is_planning_page(self) -> bool:
         """Whether a page is being planned, or its rows written."""
         return self.planning.page is not None and not self.planning.page.done()
+
+    @property
+    def is_looking_up_late(self) -> bool:
+        """Whether deferred users are being looked up."""
+        return self.planning.late is not None and not self.planning.late.done()
 
     @property
     def calls(self) -> int:

@@ -53,15 +53,17 @@ class Cursor:
         step = replace(self, link=link, page=self.page + 1, steps=self.steps + 1)
         return replace(step, mark=mark, steps=0, span=2 * self.span) if step.steps == self.span else step
 
-    def restarted(self) -> Cursor | None:
-        """The start of the same source, or ``None`` when that has not led further several times."""
-        restarts = 1 if self.page > self.best else self.restarts + 1
-        if restarts > _RESTARTS:
-            return None
+    def restarted(self) -> Cursor:
+        """The start of the same source, because the link to the next page is dead."""
         return Cursor(
             source=self.source,
             at=self.at,
             advanced=self.advanced,
             best=max(self.best, self.page),
-            restarts=restarts,
+            restarts=1 if self.page > self.best else self.restarts + 1,
         )
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether beginning again has not led further several times."""
+        return self.restarts > _RESTARTS

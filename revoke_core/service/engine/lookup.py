@@ -9,9 +9,10 @@ from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.identifiers import is_object_id, listed
 from revoke_core.domain.permissions import READ_USERS, REVOKE
-from revoke_core.domain.responses import Answer, Effect, cut_off_of, judge_read
+from revoke_core.domain.responses import Answer, Effect, Verdict, cut_off_of, is_own_matter, judge_read
+from revoke_core.domain.sign_in_home import SignInHome, sign_in_home
 from revoke_core.domain.user_state import UserRow, UserStatus, set_aside
-from revoke_core.service.engine.names import NamesFound, find_names, read_in_batches
+from revoke_core.service.engine.names import LARGEST_READ, NamesFound, find_names, read_in_batches
 from revoke_core.service.engine.protection import ProtectedListUnreadable, Protection
 
 if TYPE_CHECKING:
@@ -32,17 +33,37 @@ UNPROVEN_BY_PERMISSION: Final = (
     "and revoked is Graph's word alone."
 )
 PROOF_WARNINGS: Final = (UNPROVEN_BY_CHOICE, UNPROVEN_BY_PERMISSION)
+MAY_BE_EXTERNAL: Final = (
+    "Some of these users were invited at one time (creationType Invitation, or a pending invitation), but nothing says "
+    "that they sign in elsewhere: they are revoked like any other. If one does, its home tenant keeps its sessions."
+)
+# A page is looked up so often before those of its users about whom there is no answer are left for later.
+_TRIES: Final = 3
+_ANY_USER: Final = "accountEnabled eq true"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """Graph's answers about some users. ``obstacle`` says why not all could be asked now, ``pause`` for how long."""
+    """Graph's answers about some users. ``obstacle`` says why not all could be asked now, ``pause`` for how long.
+
+    ``tries`` counts look-ups in a row that brought nothing about some users although nothing kept them from being made.
+    """
 
     readable: bool = True
     token: TokenFacts | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     obstacle: Problem | None = None
     pause: timedelta | None = None
+    tries: int = 0
+
+    @property
+    def blocks_page(self) -> bool:
+        """Whether the whole page has to be looked up again, rather than a few of its users by themselves."""
+        return self.obstacle is not None and self.tries < _TRIES
+
+    def lacks(self, user: UserRef) -> bool:
+        """Whether Graph was asked about a user and had no answer."""
+        return self.readable and user.key not in self.answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +89,48 @@ class PlannedUsers:
     users: Sequence[UserRef]
     exclusion: NamesFound
 
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Ids and UPNs in lower case, those that the excluded names were found to mean among them."""
+        named = {user.key for user in self.request.exclude}
+        return frozenset(named | {*filter(None, self.exclusion.matches.values())})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What turns answers about users into rows; the keys are ids and UPNs in lower case.
+
+    ``unclear`` are the forms (object id or not) of excluded users where ids and UPNs cannot be compared, ``refusal`` is
+    why no user can be revoked at all, ``notices`` the protected list with what is wrong with it.
+    """
+
+    lookup: Lookup
+    excluded: frozenset[str]
+    protected: frozenset[str]
+    unclear: frozenset[bool]
+    refusal: Problem | None
+    dry_run: bool
+    notices: Protection
+
+    def row(self, user: UserRef) -> UserRow:
+        """The user's row, which has no position yet."""
+        row, is_external = _looked_up(user, self.lookup)
+        row = set_aside(row, excluded=self.excluded, protected=self.protected, external=is_external)
+        token = self.lookup.token
+        if row.status is UserStatus.PENDING and token and self.unclear - {user.is_id}:
+            row = row.ended(UserStatus.FAILED, self.refusal or permission_problems.exclusion_unclear(token))
+        if row.status is UserStatus.PENDING and self.refusal:
+            return row.ended(UserStatus.FAILED, self.refusal)
+        is_planned = row.status is UserStatus.PENDING and self.dry_run and not row.awaits_lookup
+        return row.ended(UserStatus.PLANNED) if is_planned else row
+
+    def is_doubtful(self, user: UserRef, row: UserRow) -> bool:
+        """Whether a user who is to be revoked may sign in elsewhere after all."""
+        answer = self.lookup.answers.get(user.key)
+        if answer is None or row.status not in (UserStatus.PENDING, UserStatus.PLANNED):
+            return False
+        return sign_in_home(answer.body or {}) is SignInHome.DOUBTFUL
+
 
 class UserLookup:
     """Asks Graph who users are and turns them into rows."""
@@ -78,13 +141,14 @@ class UserLookup:
         # The token that has read a user: a 403 under it is about one user, not about a permission.
         self._has_read: str | None = None
 
-    async def look_up(self, users: Sequence[UserRef], known: Lookup | None = None) -> Lookup:
+    async def look_up(self, users: Sequence[UserRef], known: Lookup | None = None, *, singly: bool = False) -> Lookup:
         """Ask Graph who the users are; nothing is changed anywhere, so it may run before acceptance.
 
-        ``known`` is an earlier try: only users it has no answer for are asked again.
+        ``known`` is an earlier try: only users it has no answer for are asked again. ``singly`` makes one call for each
+        user, so that one whose read breaks its call takes no other along.
         """
-        answers = dict(known.answers) if known else {}
-        missing = [user for user in unique(users) if user.key not in answers]
+        earlier = known or Lookup()
+        missing = [user for user in unique(users) if user.key not in earlier.answers]
         if known and not known.obstacle and (not missing or not known.readable):
             return known
         try:
@@ -94,17 +158,34 @@ class UserLookup:
                 token = await self._graph.token()
             if not token.may(READ_USERS):
                 return Lookup(readable=False, token=token)
-            found = await read_in_batches(self._graph, missing)
+            found = await read_in_batches(self._graph, missing, 1 if singly else LARGEST_READ)
             # Graph may have refused that token as such and been given another one.
             token = await self._graph.token()
+            if any(answer.is_success for answer in found):
+                self._has_read = token.fingerprint
+            is_refused = any(answer.is_forbidden for answer in found)
+            if is_refused and (may_read := await self._may_read_users(token)) is not True:
+                return replace(earlier, obstacle=may_read) if may_read else Lookup(readable=False, token=token)
         except TokenUnavailable:
-            return Lookup(obstacle=problems.NO_TOKEN, answers=answers)
-        if any(answer.is_success for answer in found):
-            self._has_read = token.fingerprint
-        is_proven = token.may(READ_USERS) and token.fingerprint == self._has_read
-        if any(answer.is_forbidden for answer in found) and not is_proven:
-            return Lookup(readable=False, token=token)
-        return _with_answers(missing, found, answers)
+            return replace(earlier, obstacle=problems.NO_TOKEN)
+        return _with_answers(missing, found, earlier)
+
+    async def _may_read_users(self, token: TokenFacts) -> bool | Problem:
+        """After a 403: whether it is about one user, or about every user; a problem when that cannot be told now.
+
+        A token that carries the permission or has read a user tells; a lone refusal under one that nothing is known of
+        is not enough to give up reading, and so proof, for the whole request: Graph is asked for any user.
+        """
+        if not token.may(READ_USERS):
+            return False
+        if token.fingerprint == self._has_read:
+            return True
+        if token.roles is None:
+            return False
+        answer = await self._graph.probe_filter(_ANY_USER)
+        if answer.is_success:
+            return True
+        return False if answer.is_forbidden else judge_read(answer).problem or problems.GRAPH_UNAVAILABLE
 
     async def check_protected(self) -> None:
         """Before acceptance: whether there is a protected list to go by."""
@@ -119,13 +200,38 @@ class UserLookup:
     ) -> PlannedPage | Lookup:
         """Rows from position ``first`` on, or the lookup with the obstacle that keeps them from being made.
 
-        ``seen`` has the users of earlier pages; these users are added to it.
+        ``seen`` has the users of earlier pages; these users are added to it. Users about whom Graph has had no answer
+        for some tries are deferred: their rows await their look-up, and the others need not wait for them.
         """
-        request, users, exclusion = planned.request, planned.users, planned.exclusion
-        if lookup.obstacle:
+        exclusion = planned.exclusion
+        if lookup.blocks_page:
             return lookup
-        if exclusion.obstacle:
+        if exclusion.obstacle and exclusion.tries < _TRIES and exclusion.lacking(planned.request.exclude):
             return replace(lookup, obstacle=exclusion.obstacle, pause=exclusion.pause)
+        judgement = await self.judgement(planned, lookup)
+        if judgement is None:
+            return replace(lookup, obstacle=problems.PROTECTED_UNREADABLE)
+        rows: list[UserRow] = []
+        some_doubtful = False
+        for user in planned.users:
+            row = judgement.row(user)
+            if seen.add(row.identity):
+                rows.append(replace(row, position=first + len(rows)))
+                some_doubtful = some_doubtful or judgement.is_doubtful(user, row)
+        unmatched = [user.given.strip() for user in exclusion.unmatched(planned.request.exclude)]
+        unknown = exclusion.lacking(planned.request.exclude) if exclusion.obstacle else []
+        doubt = (MAY_BE_EXTERNAL,) if some_doubtful else ()
+        return PlannedPage(
+            rows=rows,
+            excluded=sum(row.problem is problems.EXCLUDED for row in rows),
+            readable=lookup.readable,
+            warnings=(*judgement.notices.warnings, *_unmatched_warning(unmatched), *_unknown_warning(unknown), *doubt),
+            has_unmatched=bool(judgement.notices.unmatched or unmatched or unknown),
+        )
+
+    async def judgement(self, planned: PlannedUsers, lookup: Lookup) -> Judgement | None:
+        """What these users' rows follow from; ``None`` while nobody can tell who is protected."""
+        request, users = planned.request, planned.users
         refusal = None
         notices = Protection()
         try:
@@ -133,41 +239,47 @@ class UserLookup:
             notices = await self._protected.look()
         except ProtectedListUnreadable:
             if lookup.token is None or lookup.token.may(REVOKE):
-                return replace(lookup, obstacle=problems.PROTECTED_UNREADABLE)
+                return None
             # No user can be revoked anyway; the missing permission comes first.
             protected, refusal = frozenset(), permission_problems.app_permission_missing(lookup.token)
-        excluded = frozenset({user.key for user in request.exclude} | {*filter(None, exclusion.matches.values())})
         unclear = _forms(user.key for user in request.exclude) if not lookup.readable and lookup.token else frozenset()
-        rows: list[UserRow] = []
-        for user in users:
-            row, is_external = _looked_up(user, lookup)
-            if not seen.add(row.user_id or user.key):
-                continue
-            row = set_aside(row, excluded=excluded, protected=protected, external=is_external)
-            if row.status is UserStatus.PENDING and lookup.token and unclear - {user.is_id}:
-                row = row.ended(UserStatus.FAILED, refusal or permission_problems.exclusion_unclear(lookup.token))
-            if row.status is UserStatus.PENDING and (refusal or request.dry_run):
-                row = row.ended(UserStatus.FAILED if refusal else UserStatus.PLANNED, refusal)
-            rows.append(replace(row, position=first + len(rows)))
-        unmatched = [user.given.strip() for user in exclusion.unmatched(request.exclude)]
-        return PlannedPage(
-            rows=rows,
-            excluded=sum(row.problem is problems.EXCLUDED for row in rows),
-            readable=lookup.readable,
-            warnings=(*notices.warnings, *_unmatched_warning(unmatched)),
-            has_unmatched=bool(notices.unmatched or unmatched),
+        return Judgement(
+            lookup=lookup,
+            excluded=planned.excluded,
+            protected=protected,
+            unclear=unclear,
+            refusal=refusal,
+            dry_run=request.dry_run,
+            notices=notices,
         )
 
+    async def may_be_sent_unseen(self, planned: PlannedUsers, user: UserRef) -> bool:
+        """Whether a user of whom nothing but the object id is known is certainly neither protected nor excluded."""
+        request = planned.request
+        if request.dry_run or not user.is_id or user.key in planned.excluded:
+            return False
+        if planned.exclusion.lacking(request.exclude):
+            return False
+        try:
+            return user.key not in await self._protected.keys_for([user], readable=False)
+        except ProtectedListUnreadable:
+            return False
 
-def _with_answers(users: Sequence[UserRef], found: Sequence[Answer], answers: dict[str, Answer]) -> Lookup:
+
+def _with_answers(users: Sequence[UserRef], found: Sequence[Answer], earlier: Lookup) -> Lookup:
     """The answers of this try, added to those of earlier ones."""
-    verdicts = [judge_read(answer) for answer in found]
-    for user, answer, verdict in zip(users, found, verdicts, strict=True):
+    answers, own = dict(earlier.answers), True
+    waiting: list[Verdict] = []
+    for user, answer in zip(users, found, strict=True):
+        verdict = judge_read(answer)
         if verdict.effect is not Effect.RETRY:
             answers[user.key] = answer
-    waiting = [verdict for verdict in verdicts if verdict.effect is Effect.RETRY]
+            continue
+        waiting.append(verdict)
+        own = own and is_own_matter(answer)
     pause = max((verdict.pause for verdict in waiting if verdict.pause), default=None)
-    return Lookup(answers=answers, obstacle=waiting[0].problem if waiting else None, pause=pause)
+    tries = earlier.tries + (bool(waiting) and own)
+    return Lookup(answers=answers, obstacle=waiting[0].problem if waiting else None, pause=pause, tries=tries)
 
 
 def _unmatched_warning(names: Sequence[str]) -> tuple[str, ...]:
@@ -181,11 +293,19 @@ def _unmatched_warning(names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def warnings_for(request: RevocationRequest, *, readable: bool) -> tuple[str, ...]:
-    """Why ``revoked`` is not proven, if it is not."""
+def _unknown_warning(names: Sequence[UserRef]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    listing = listed([name.given.strip() for name in names])
+    return (f"exclude: {listing} could not be looked up, and excludes only a user of exactly this name.",)
+
+
+def warnings_for(request: RevocationRequest, *, readable: bool, others: Iterable[str] = ()) -> tuple[str, ...]:
+    """Why ``revoked`` is not proven, if it is not, and once each of the ``others``."""
+    rest = dict.fromkeys(other for other in others if other not in PROOF_WARNINGS)
     if not readable:
-        return (UNPROVEN_BY_PERMISSION,)
-    return () if request.verify else (UNPROVEN_BY_CHOICE,)
+        return (UNPROVEN_BY_PERMISSION, *rest)
+    return tuple(rest) if request.verify else (UNPROVEN_BY_CHOICE, *rest)
 
 
 def unplanned(users: Iterable[UserRef], *, first: int = 1) -> list[UserRow]:
@@ -208,6 +328,8 @@ def _as_named(user: UserRef) -> UserRow:
 def _looked_up(user: UserRef, lookup: Lookup) -> tuple[UserRow, bool]:
     """The row, and whether the account signs in elsewhere."""
     row = _as_named(user)
+    if lookup.lacks(user):
+        return replace(row, failed_lookups=max(lookup.tries, 1)), False
     answer = lookup.answers.get(user.key)
     if answer is None:
         return replace(row, user_principal_name=None if user.is_id else user.text), user.is_invited
@@ -226,18 +348,9 @@ def _looked_up(user: UserRef, lookup: Lookup) -> tuple[UserRow, bool]:
         user_principal_name=name if isinstance(name, str) else None,
         valid_from_before=cut_off_of(answer),
     )
-    return row, _is_invited(found)
+    return row, sign_in_home(found) is SignInHome.ELSEWHERE
 
 
 def _forms(keys: Iterable[str]) -> frozenset[bool]:
     """Whether there are ids among the names (``True``) and UPNs (``False``)."""
     return frozenset("@" not in key for key in keys)
-
-
-def _is_invited(found: dict[str, Any]) -> bool:
-    """External means invited: ``userType`` says what a user may see here, not where it signs in."""
-    return bool(
-        found.get("externalUserState")
-        or found.get("creationType") == "Invitation"
-        or "#ext#" in str(found.get("userPrincipalName") or "").lower()
-    )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from revoke_core.ports.status_log import StatusLog
     from revoke_core.service.engine.context import RunContext
     from revoke_core.service.engine.finalizer import Finalizer
+    from revoke_core.service.engine.late_lookups import LateLookups
     from revoke_core.service.engine.planner import Planner
     from revoke_core.service.engine.sender import Sender
     from revoke_core.service.engine.verifier import Verifier
@@ -33,6 +34,7 @@ class Stages:
     """The stages of every run."""
 
     planner: Planner
+    late_lookups: LateLookups
     sender: Sender
     verifier: Verifier
     finalizer: Finalizer
@@ -118,7 +120,9 @@ class RunLoop:
         elif await self._must_be_held():
             return await self._hold()
         else:
+            moments.append(await self._stages.late_lookups.start(run))
             moments.append(await self._stages.sender.start(run))
+        run.backoff.some_wait(apart=run.users.some_wait_apart)
         if not (reason and reason.is_too_old):
             moments.append(await self._stages.verifier.start(run))
             # A gate may be closed for longer than the request has.
@@ -163,7 +167,8 @@ class RunLoop:
             self._ended_for = None
         # A user that is being read as the time runs out must not get two final statuses.
         is_reading = reason.is_too_old and run.reads
-        if run.calls or is_reading or run.is_planning_page or not self._unit.ahead.planned:
+        is_planning = run.is_planning_page or run.is_looking_up_late or not self._unit.ahead.planned
+        if run.calls or is_reading or is_planning:
             return
         if self._ended_for == reason:
             # Users who are still open are ambiguous; a worker that has taken over has yet to load them.

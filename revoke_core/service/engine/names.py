@@ -13,7 +13,7 @@ from revoke_core.domain import problems
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.identifiers import is_object_id
 from revoke_core.domain.permissions import READ_USERS
-from revoke_core.domain.responses import Answer, Effect, graph_error, judge_listing, judge_read
+from revoke_core.domain.responses import Answer, Effect, graph_error, is_own_matter, judge_listing, judge_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.problems import Problem
     from revoke_core.ports.graph import Graph
 
-_LARGEST_READ: Final = 20
+LARGEST_READ: Final = 20
 # 60 users on their way at 150 ms are 400 resource units a second, half of what Graph grants a large tenant: small
 # requests and proofs need the rest (https://learn.microsoft.com/graph/throttling-limits).
 _READS_AT_ONCE: Final = 3
@@ -34,13 +34,18 @@ class NamesFound:
     """``matches`` has the object id for each name's key, ``None`` where it matches nobody, or more than one mailbox.
 
     Names that are not in it could not be looked up now: ``obstacle`` says why and ``pause`` for how long, or the app
-    may not read users (``is_permitted``).
+    may not read users (``is_permitted``). ``tries`` counts look-ups that failed over the names themselves.
     """
 
     matches: dict[str, str | None] = field(default_factory=dict)
     is_permitted: bool = True
     obstacle: Problem | None = None
     pause: timedelta | None = None
+    tries: int = 0
+
+    def lacking(self, names: Sequence[UserRef]) -> list[UserRef]:
+        """Those of the names of which nobody can tell whom they mean; an object id means itself."""
+        return [name for name in names if not name.is_id and name.key not in self.matches]
 
     def unmatched(self, names: Sequence[UserRef]) -> list[UserRef]:
         """Those of the names that match nobody for certain."""
@@ -73,12 +78,15 @@ async def find_names(graph: Graph, names: Sequence[UserRef], known: NamesFound |
     if verdict.effect is Effect.FORBIDDEN:
         return NamesFound(matches=matches, is_permitted=False)
     obstacle = verdict.problem if verdict.effect is Effect.RETRY else problems.GRAPH_UNAVAILABLE
-    return NamesFound(matches=matches, obstacle=obstacle or problems.GRAPH_UNAVAILABLE, pause=verdict.pause)
+    tries = (known.tries if known else 0) + is_own_matter(blocking)
+    return NamesFound(
+        matches=matches, obstacle=obstacle or problems.GRAPH_UNAVAILABLE, pause=verdict.pause, tries=tries
+    )
 
 
-async def read_in_batches(graph: Graph, users: Sequence[UserRef]) -> list[Answer]:
+async def read_in_batches(graph: Graph, users: Sequence[UserRef], size: int = LARGEST_READ) -> list[Answer]:
     """Read users in batches, several at a time, so that a page takes a few round trips."""
-    if len(users) <= _LARGEST_READ:
+    if len(users) <= size:
         return await graph.read_users(users)
     turn = asyncio.Semaphore(_READS_AT_ONCE)
 
@@ -86,7 +94,7 @@ async def read_in_batches(graph: Graph, users: Sequence[UserRef]) -> list[Answer
         async with turn:
             return await graph.read_users(chunk)
 
-    chunks = await asyncio.gather(*(read(chunk) for chunk in batched(users, _LARGEST_READ, strict=False)))
+    chunks = await asyncio.gather(*(read(chunk) for chunk in batched(users, size, strict=False)))
     return [answer for chunk in chunks for answer in chunk]
 
 

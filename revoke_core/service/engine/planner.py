@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
 from revoke_core.domain import problems
-from revoke_core.domain.identifiers import user_key
 from revoke_core.domain.run import RunChanges
 from revoke_core.domain.seen_users import SeenUsers
 from revoke_core.service.engine.lookup import (
-    PROOF_WARNINGS,
     Lookup,
     PlannedPage,
     PlannedUsers,
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from revoke_core.service.engine.sources import SourcePage, Sources
 
 _INDEXED_AT_ONCE: Final = 1000
+# So many users who cannot be looked up are no exceptions: planning waits for them, or an outage would fill the memory.
+_MOST_DEFERRED: Final = 1000
 # From which position on a page has how many users. The first revokes of a long list need not wait until hundreds of
 # users are looked up, nor the next ones. Later pages are seven transactions of rows, and index entries that mostly
 # fill one transaction for each first digit.
@@ -56,6 +56,8 @@ class Planner:
         """Start planning the next page if there is one; returns from when on, while the read gate is closed."""
         if run.unit.ahead.planned or run.is_planning_page:
             return None
+        if not reason and run.users.deferred >= _MOST_DEFERRED:
+            return None
         if not reason and (closed := await run.backoff.open_from("read")):
             return closed
         run.planning.page = run.tasks.spawn(self.plan_page(run, reason))
@@ -74,7 +76,7 @@ class Planner:
         if page.refusal:
             await self._end(run, page.refusal)
         elif page.obstacle:
-            run.backoff.blocked("read", page.obstacle, page.pause)
+            run.backoff.blocked("read", page.obstacle, page.pause, at_least=page.failures)
         elif reason:
             ended = await self._terminated(run, page.users, reason)
             await self._insert(run, page, PlannedPage(rows=ended, excluded=0, readable=True), reason=reason)
@@ -113,7 +115,7 @@ class Planner:
 
     async def _planned(self, run: RunContext, page: SourcePage) -> PlannedPage | Lookup:
         """By itself, so that Graph's answers, the largest part of a page, are freed before rows are written."""
-        seen = await self._seen_users(run)
+        seen = await seen_users(run, self._log)
         lookup = await self._lookup.look_up(page.users, run.planning.lookup)
         run.planning.exclusion = await self._lookup.find_excluded(run.request, run.planning.exclusion)
         planned = PlannedUsers(request=run.request, users=page.users, exclusion=run.planning.exclusion)
@@ -143,7 +145,7 @@ class Planner:
             cancelled=ahead.cancelled + (len(rows) if reason and reason.problem is problems.CANCELLED else 0),
             readable=readable,
             verifying=request.verify and readable,
-            warnings=_merged(warnings_for(request, readable=readable), ahead.warnings, made.warnings),
+            warnings=warnings_for(request, readable=readable, others=(*ahead.warnings, *made.warnings)),
             has_unmatched=ahead.has_unmatched or made.has_unmatched,
         )
         # A user that comes again because its list had to begin again was not named twice.
@@ -178,22 +180,19 @@ class Planner:
 
     async def _terminated(self, run: RunContext, users: Sequence[UserRef], reason: TerminalReason) -> list[UserRow]:
         """Final rows for users that earlier pages did not have."""
-        seen = await self._seen_users(run)
+        seen = await seen_users(run, self._log)
         new = [user for user in users if seen.add(user.key)]
         rows = unplanned(new, first=run.unit.ahead.positions + 1)
         return [row.ended(reason.status, reason.problem) for row in rows]
 
-    async def _seen_users(self, run: RunContext) -> SeenUsers:
-        """The users of earlier pages; read from the rows when another worker planned them."""
+
+async def seen_users(run: RunContext, log: StatusLog) -> SeenUsers:
+    """The users of earlier pages; read from the rows when another worker planned them."""
+    async with run.planning.loading_seen:
         if run.planning.seen is None:
-            run.planning.seen = SeenUsers()
+            seen = SeenUsers()
             if to := run.unit.ahead.positions:
-                async for identity in self._log.iter_identities(run.record.id, to=to):
-                    run.planning.seen.add(user_key(identity))
+                async for identity in log.iter_identities(run.record.id, to=to):
+                    seen.add(identity)
+            run.planning.seen = seen
         return run.planning.seen
-
-
-def _merged(proof: Sequence[str], before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
-    """Warnings of all pages: what is said of the proof is what holds by now, the others stay, each once."""
-    others = (warning for warning in (*before, *now) if warning not in PROOF_WARNINGS)
-    return tuple(dict.fromkeys((*proof, *others)))

@@ -63,8 +63,9 @@ class Sender:
             return None
         if run.users.wants_more(ahead.positions):
             await run.users.load(ahead.positions)
+        later = run.users.take_back(self._clock.now())
         if not run.users.unsent:
-            return None
+            return later
         if self._paused:
             run.backoff.paused()
             return self._next_look_while_paused(run)
@@ -73,7 +74,8 @@ class Sender:
         run.sending.limit = limit
         # Where users cannot be read, those a crash leaves ambiguous may be sent twice: one call, and no more.
         most = min(limit.size, self._budget.most_calls(run.sending.call_seconds, LARGEST_CALL)) if ahead.readable else 1
-        return await self._fill(run, most) if run.calls < most else None
+        wake = await self._fill(run, most) if run.calls < most else None
+        return min((moment for moment in (wake, later) if moment), default=None)
 
     def _next_look_while_paused(self, run: RunContext) -> datetime:
         """Less and less often: after half the time that the request has waited, at most a quarter of an hour."""
@@ -198,13 +200,15 @@ class Sender:
         verdicts: Sequence[Verdict],
         token: TokenFacts,
     ) -> None:
-        run.backoff.after("write", verdicts)
+        apart = run.backoff.after("write", verdicts, others=run.unit.ahead.counts.pending > len(pairs))
         abort_reason = next((verdict.problem for verdict in verdicts if _aborts_request(verdict, token)), None)
         if abort_reason:
             run.unit.enqueue(abort_reason=abort_reason)
         run.unit.record_outcome(intent, pairs)
-        for _, row in pairs:
-            run.users.update(row, verifying=run.unit.run.verifying)
+        now = self._clock.now()
+        for (_, row), verdict in zip(pairs, verdicts, strict=True):
+            failed_at = now if apart and verdict.effect in (Effect.RETRY, Effect.AMBIGUOUS) else None
+            run.users.update(row, verifying=run.unit.run.verifying, failed_at=failed_at)
         logs.event(
             "revokes_answered",
             requestId=run.record.id,

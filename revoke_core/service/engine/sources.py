@@ -11,7 +11,7 @@ from revoke_core import logs
 from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.identifiers import UserRef, is_object_id, parse_user
-from revoke_core.domain.responses import Answer, Effect, graph_error, judge_listing, next_link
+from revoke_core.domain.responses import Answer, Effect, graph_error, is_dead_link, judge_listing, next_link
 from revoke_core.domain.user_state import UserStatus
 from revoke_core.service.engine.cursor import Cursor
 
@@ -37,14 +37,16 @@ class SourcePage:
     """Some of the users a request means (at most 999), in order; any of them may have come before.
 
     ``checkpoint`` is where to go on (at most 30,000 characters), ``None`` after the last page. With an ``obstacle``
-    nothing was consumed: the checkpoint is tried again once ``pause`` has passed. A ``refusal`` ends the whole request.
-    ``is_repeated`` says that the page was read before its list had to begin again.
+    nothing was consumed: the checkpoint is tried again once ``pause`` has passed, or a pause that has grown by
+    ``failures``. A ``refusal`` ends the whole request. ``is_repeated`` says that the page was read before its list had
+    to begin again.
     """
 
     users: list[UserRef]
     checkpoint: str | None
     obstacle: Problem | None = None
     pause: timedelta | None = None
+    failures: int = 0
     refusal: Problem | None = None
     is_repeated: bool = False
 
@@ -100,7 +102,8 @@ class Sources:
             stored = await self._log.get_named_users(request_id, part)
             users = list(stored[offset : offset + most]) if stored else []
             if not users:
-                raise ValueError(f"request {request_id} has lost part {part} of its users")
+                logs.event("inputs_lost", requestId=request_id, part=part)
+                return _refused(problems.INPUTS_LOST)
         at = cursor.at + len(users)
         return _read(users, replace(cursor, at=at) if at < request.named else _after(request, cursor))
 
@@ -147,6 +150,13 @@ def _judged(request: RevocationRequest, cursor: Cursor, answer: Answer) -> Sourc
     is_group = cursor.source == "groups"
     what = f"the members of group {request.groups[cursor.at]}" if is_group else "the users that filter matches"
     refused = problems.list_refused(what, answer.status)
+    if cursor.link is not None and is_dead_link(answer):
+        # The list itself was answered before: its page token has expired, most likely.
+        logs.event("listing_restarted", source=cursor.source, page=cursor.page)
+        restarted = cursor.restarted()
+        if not restarted.is_stuck:
+            return _read([], restarted)
+        return replace(_blocked(restarted, problems.GRAPH_UNAVAILABLE), failures=restarted.restarts)
     verdict = judge_listing(
         answer, unknown=problems.group_not_found(request.groups[cursor.at]) if is_group else refused
     )
@@ -154,16 +164,9 @@ def _judged(request: RevocationRequest, cursor: Cursor, answer: Answer) -> Sourc
         return _blocked(cursor, verdict.problem, verdict.pause)
     if verdict.effect is Effect.ACCEPTED:
         return _accepted(request, cursor, answer)
-    if answer.status == HTTPStatus.BAD_REQUEST and cursor.link is not None:
-        # The list itself was answered before: it is the page token that is refused, most likely as expired.
-        logs.event("listing_restarted", source=cursor.source, page=cursor.page)
-        restarted = cursor.restarted()
-        return _read([], restarted) if restarted else _blocked(cursor, problems.GRAPH_UNAVAILABLE)
-    if answer.status == HTTPStatus.BAD_REQUEST:
-        error = graph_error(answer)
-        if error is None:
-            return _blocked(cursor, problems.GRAPH_UNAVAILABLE)
-        return _refused(refused if is_group else problems.invalid_filter(error[1]))
+    error = graph_error(answer)
+    if answer.status == HTTPStatus.BAD_REQUEST and error and not is_group:
+        return _refused(problems.invalid_filter(error[1]))
     return _refused(refused if verdict.problem in (None, problems.GRAPH_REFUSED) else verdict.problem)
 
 

@@ -58,7 +58,8 @@ class Verifier:
         asked_at = self._graph.time()
         answers = await self._graph.read_users([row.target for row in rows])
         verdicts = [judge_read(answer) for answer in answers]
-        run.backoff.after("read", verdicts)
+        counts = run.unit.ahead.counts
+        apart = run.backoff.after("read", verdicts, others=counts.pending + counts.revoked > len(rows))
         if any(verdict.effect is Effect.FORBIDDEN for verdict in verdicts) and not await self._may_read():
             await self._stop_verifying(run)
             return
@@ -70,7 +71,8 @@ class Verifier:
                 continue
             after = after_read(row, answer, verdict, now=now, verifying=run.unit.run.verifying)
             if after == row:
-                run.users.keep_reading(row, None if verdict.effect is Effect.RETRY else now)
+                is_failed = verdict.effect is Effect.RETRY
+                run.users.keep_reading(row, None if is_failed else now, failed_at=now if is_failed and apart else None)
             else:
                 changed.append((row, after))
                 run.users.update(after, verifying=run.unit.run.verifying)

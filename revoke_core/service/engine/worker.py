@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.errors import LeaseLost
+from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.request_record import RequestRecord, RequestStatus
 from revoke_core.domain.run import Run
 from revoke_core.domain.schedules import CLOCK_SKEW, LEASE, LONGEST_UNWATCHED, MESSAGE_GRACE, REDRIVE_MARGIN
@@ -23,7 +24,6 @@ from revoke_core.service.engine.working_set import WorkingSet
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.user_state import UserRow
     from revoke_core.ports.shared import Clock, Gates, OpenRequests
     from revoke_core.ports.status_log import StatusLog
@@ -72,7 +72,8 @@ class Worker:
         - The request has ended: nothing is done.
         - Another worker holds the lease: the timer is to redrive the request when the lease ends.
         - The request is not due yet: its own message comes at the right time, and the timer after that.
-        - Otherwise this worker acquires the lease and works.
+        - Otherwise this worker acquires the lease and works; where nobody can tell any more what was asked for, to
+          its end.
         """
         record = await self._log.get_request(request_id)
         if record is None:
@@ -91,10 +92,14 @@ class Worker:
             await self._open_requests.postpone(request_id, redrive_at, paused=is_paused)
             return record
         request = await self._log.get_inputs(request_id)
+        run = run or Run(request_id=record.id, counts=Counts())
         if request is None:
-            raise ValueError(f"request {request_id} has lost its inputs")
+            # It could be tried for ever: it ends, and says why, once the calls that are in flight are settled.
+            logs.event("inputs_lost", requestId=request_id)
+            run = replace(run, planned=True, refusal=run.refusal or problems.INPUTS_LOST)
+            request = RevocationRequest(dry_run=record.dry_run, verify=record.verify)
         try:
-            acquired = await self._acquire_lease(run or Run(request_id=record.id, counts=Counts()))
+            acquired = await self._acquire_lease(run)
         except LeaseLost:
             return await self._log.get_request(request_id)
         running = replace(record, status=RequestStatus.RUNNING)

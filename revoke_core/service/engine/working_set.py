@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from revoke_core.domain.schedules import growing_pause
 from revoke_core.domain.user_state import UserRow, UserStatus, after_crash, next_read
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from revoke_core.ports.status_log import StatusLog
 
@@ -18,12 +20,15 @@ _PAGE: Final = 200
 _REFILL_BELOW: Final = 160
 # Users whose cut-off lags are evicted beyond this number and read again from the table later.
 _MOST_UNVERIFIED: Final = 1000
+_AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class WorkingSet:
     """Users to send (in order), in flight, ambiguous and unverified, by position; ``commit`` writes what is queued.
 
-    When each cut-off is read next is kept in memory alone: a worker that takes over reads at once what is due.
+    Users whose own look-up, call or read fails while others get through wait apart, each in growing pauses of its own.
+    When each cut-off is read next, and who is sent again when, is kept in memory alone: a worker that takes over does
+    at once what is due.
     """
 
     def __init__(
@@ -39,6 +44,13 @@ class WorkingSet:
         self._ambiguous: dict[int, UserRow] = {}
         self._unverified: dict[int, UserRow] = {}
         self._read_due: dict[int, datetime] = {}
+        self._deferred: dict[int, UserRow] = {}
+        self._lookup_due: dict[int, datetime] = {}
+        self._resend_later: dict[int, UserRow] = {}
+        self._resend_due: dict[int, datetime] = {}
+        # How often in a row the calls and the reads of each user who waits apart have failed.
+        self._failed_calls: dict[int, int] = {}
+        self._failed_reads: dict[int, int] = {}
         self._unverified_loaded_to = 0
         self._next_scan: datetime | None = None
         # Users that change while a page is read. Kept any longer, it would come to hold every user of the request.
@@ -53,18 +65,34 @@ class WorkingSet:
     def low_watermark(self) -> int:
         """The position up to which no user waits to be sent or is ambiguous."""
         first = [self._unsent[0].position] if self._unsent else []
-        waiting = (*self._in_flight, *self._ambiguous, *(row.position for row in self._resend), *first)
+        apart = (*self._deferred, *self._resend_later)
+        waiting = (*self._in_flight, *self._ambiguous, *apart, *(row.position for row in self._resend), *first)
         return min(waiting, default=self.loaded_to + 1) - 1
 
     @property
     def is_empty(self) -> bool:
         """Whether no user in memory is open."""
-        return not (self.unsent or self._in_flight or self._ambiguous or self._unverified)
+        apart = self._deferred or self._resend_later
+        return not (self.unsent or self._in_flight or self._ambiguous or self._unverified or apart)
+
+    @property
+    def deferred(self) -> int:
+        """How many users in memory have yet to be looked up."""
+        return len(self._deferred)
+
+    @property
+    def some_wait_apart(self) -> bool:
+        """Whether there are users who wait apart from the others."""
+        return bool(self._deferred or self._failed_calls or self._failed_reads)
 
     def add_planned(self, rows: Sequence[UserRow]) -> None:
         """Take freshly planned users along where that keeps the order and the window small."""
         if rows and self.loaded_to == rows[0].position - 1 and self.unsent < _REFILL_BELOW:
-            self._unsent.extend(row for row in rows if row.status is UserStatus.PENDING)
+            for row in rows:
+                if row.awaits_lookup:
+                    self._defer(row, _AT_ONCE)
+                elif row.status is UserStatus.PENDING:
+                    self._unsent.append(row)
             self.loaded_to = rows[-1].position
 
     def wants_more(self, positions: int) -> bool:
@@ -74,12 +102,15 @@ class WorkingSet:
     async def load(self, positions: int) -> None:
         """Read the next users that wait to be sent or settled."""
         found, complete, changed = await self._page(UserStatus.PENDING, self.loaded_to)
-        known = {*self._in_flight, *self._ambiguous, *changed, *(row.position for row in self._resend)}
+        known = {*self._in_flight, *self._ambiguous, *self._deferred, *self._resend_later, *changed}
+        known |= {row.position for row in self._resend}
         for row in found:
             # Planning may have added users while the page was read.
             if self.loaded_to < row.position <= positions and row.position not in known:
                 if row.is_ambiguous:
                     self._schedule_read(self._ambiguous, row)
+                elif row.awaits_lookup:
+                    self._defer(row, _AT_ONCE)
                 else:
                     self._unsent.append(row)
         self.loaded_to = max(self.loaded_to, positions if complete else min(positions, found[-1].position))
@@ -98,19 +129,54 @@ class WorkingSet:
             self._in_flight.pop(row.position, None)
             self._resend.append(row)
 
-    def update(self, row: UserRow, *, verifying: bool) -> None:
-        """A user has changed: it stays open, or leaves memory."""
+    def update(self, row: UserRow, *, verifying: bool, failed_at: datetime | None = None) -> None:
+        """A user has changed: it stays open, or leaves memory. One that failed by itself waits apart from then on."""
         if self._changed is not None:
             self._changed.add(row.position)
-        self._read_due.pop(row.position, None)
-        for group in (self._in_flight, self._ambiguous, self._unverified):
-            group.pop(row.position, None)
+        self._drop(row.position)
+        if failed_at is None or row.status not in (UserStatus.PENDING, UserStatus.REVOKED):
+            self._failed_calls.pop(row.position, None)
+        self._failed_reads.pop(row.position, None)
         if row.is_ambiguous:
+            if failed_at:
+                _grown(self._failed_calls, row)
             self._schedule_read(self._ambiguous, row)
+        elif row.awaits_lookup:
+            self._defer(row, failed_at + growing_pause(row.failed_lookups) if failed_at else _AT_ONCE)
+        elif row.status is UserStatus.PENDING and failed_at:
+            self._resend_later[row.position] = row
+            self._resend_due[row.position] = failed_at + _grown(self._failed_calls, row)
         elif row.status is UserStatus.PENDING:
             self._resend.append(row)
         elif row.status is UserStatus.REVOKED and verifying:
             self._schedule_read(self._unverified, row)
+
+    def take_due_lookups(self, now: datetime, number: int) -> list[UserRow]:
+        """Users who are to be looked up by now; each is handed out once until it is updated."""
+        positions = [position for position, moment in self._lookup_due.items() if moment <= now][:number]
+        for position in positions:
+            del self._lookup_due[position]
+        return [self._deferred[position] for position in positions]
+
+    def next_lookup_due(self) -> datetime | None:
+        """When the next user is to be looked up again."""
+        return min(self._lookup_due.values(), default=None)
+
+    def is_deferred(self, row: UserRow) -> bool:
+        """Whether a user has not changed while it was looked up."""
+        return self._deferred.get(row.position) == row
+
+    def release(self, row: UserRow) -> None:
+        """A user who awaits its look-up is sent without."""
+        self._drop(row.position)
+        self._resend.append(row)
+
+    def take_back(self, now: datetime) -> datetime | None:
+        """Users whose own pause is over may be sent again; returns when the next one's is."""
+        for position in [position for position, moment in self._resend_due.items() if moment <= now]:
+            del self._resend_due[position]
+            self._resend.append(self._resend_later.pop(position))
+        return min(self._resend_due.values(), default=None)
 
     def take_due_reads(self, now: datetime, number: int) -> list[UserRow]:
         """Users whose cut-off is to be read by now; each is handed out once until ``keep_reading``."""
@@ -124,12 +190,19 @@ class WorkingSet:
         """When the next cut-off is to be read, Graph's clock."""
         return min(self._read_due.values(), default=None)
 
-    def keep_reading(self, row: UserRow, read_at: datetime | None) -> None:
-        """A read changed nothing; ``None`` for a read that failed and is due again."""
-        if row.position in self._ambiguous or row.position in self._unverified:
-            moment = next_read(row, read_at)
-            if moment:
-                self._read_due[row.position] = moment
+    def keep_reading(self, row: UserRow, read_at: datetime | None, *, failed_at: datetime | None = None) -> None:
+        """A read changed nothing; ``None`` for a read that failed and is due again, after a pause of its own if asked.
+
+        ``read_at`` and ``failed_at`` are of Graph's clock.
+        """
+        if row.position not in self._ambiguous and row.position not in self._unverified:
+            return
+        if failed_at:
+            self._read_due[row.position] = failed_at + _grown(self._failed_reads, row)
+        elif moment := next_read(row, read_at):
+            if read_at:
+                self._failed_reads.pop(row.position, None)
+            self._read_due[row.position] = moment
 
     def is_unchanged(self, row: UserRow) -> bool:
         """Whether a user has not changed while its cut-off was read."""
@@ -185,6 +258,16 @@ class WorkingSet:
         """Whether a call for the user may have reached Graph."""
         return position in self._ambiguous or position in self._in_flight
 
+    def _defer(self, row: UserRow, due: datetime) -> None:
+        self._deferred[row.position] = row
+        self._lookup_due[row.position] = due
+
+    def _drop(self, position: int) -> None:
+        for moments in (self._read_due, self._lookup_due, self._resend_due):
+            moments.pop(position, None)
+        for group in (self._in_flight, self._ambiguous, self._unverified, self._deferred, self._resend_later):
+            group.pop(position, None)
+
     def _schedule_read(self, group: dict[int, UserRow], row: UserRow) -> None:
         group[row.position] = row
         moment = next_read(row, None)
@@ -199,3 +282,9 @@ class WorkingSet:
         found, complete = await self._log.list_waiting(self._request_id, status, after=after, limit=_PAGE)
         self._changed = None
         return found, complete, changed
+
+
+def _grown(failures: dict[int, int], row: UserRow) -> timedelta:
+    """The pause of a user that has failed once more."""
+    failures[row.position] = failures.get(row.position, 0) + 1
+    return growing_pause(failures[row.position])

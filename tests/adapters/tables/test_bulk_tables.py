@@ -68,6 +68,6 @@ async def test_who_was_named_is_read_in_two_columns(storage: Storage, requests_s
     await log.save_run(Run(request_id=request_id, owner="made-up", epoch=1, counts=Counts()), rows)
     requests_sent.clear()
     identities = [identity async for identity in log.iter_identities(request_id, to=5)]
-    assert identities == [row.user_id or row.given for row in rows[:5]]
+    assert identities == [row.identity for row in rows[:5]]
     (sent,) = requests_sent
-    assert re.search(r"[$]select=UserId,Input(&|$)", sent), sent
+    assert re.search(r"[$]select=UserId,Input,ErrorCode,Attempts(&|$)", sent), sent

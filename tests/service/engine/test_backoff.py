@@ -60,10 +60,31 @@ async def test_pauses_grow_until_something_gets_through(
     assert unit.ahead.failures == 1
 
 
-async def test_pauses_do_not_grow_while_a_part_gets_through(backoff: Backoff, clock: HandSetClock) -> None:
-    """Three of twenty refused each time is a Graph that works, not an outage."""
+async def test_nobody_pauses_while_a_part_gets_through(backoff: Backoff, unit: UnitOfWork) -> None:
+    """Three of twenty that fail each time is a Graph that works: those three wait apart, the others go on."""
     for _ in range(5):
-        backoff.after("write", FAILED + DONE)
+        assert backoff.after("write", FAILED + DONE)
+        assert await backoff.open_from("write") is None
+    backoff.some_wait(apart=True)
+    assert state(unit) == (0, "graphUnavailable")
+    backoff.after("write", DONE)
+    assert state(unit) == (0, "graphUnavailable")
+    backoff.some_wait(apart=False)
+    assert state(unit) == (0, None)
+
+
+async def test_a_call_for_one_of_many_users_pauses_nobody_else(backoff: Backoff) -> None:
+    """It is the request's own matter only where that user is the last one."""
+    assert backoff.after("write", FAILED, others=True)
+    assert await backoff.open_from("write") is None
+    assert not backoff.after("write", FAILED)
+    assert await backoff.open_from("write")
+
+
+async def test_a_throttled_part_pauses_the_whole_request(backoff: Backoff, clock: HandSetClock) -> None:
+    """Graph asks the app to slow down, however few it refuses, and may name no time; the pause does not grow."""
+    for _ in range(5):
+        assert not backoff.after("write", [Verdict(Effect.RETRY, problems.THROTTLED), *DONE], others=True)
         assert await backoff.open_from("write") == clock.now() + timedelta(seconds=1)
         clock.moment += timedelta(seconds=1)
 

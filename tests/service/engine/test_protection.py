@@ -140,18 +140,6 @@ async def test_nobody_is_sent_who_may_be_protected(
     assert ended.status.is_final is (bool(sent) or is_told)
 
 
-@pytest.mark.parametrize("sign", [{"creationType": "Invitation"}, {"externalUserState": "PendingAcceptance"}])
-async def test_whoever_was_invited_is_not_sent(engine: Engine, directory: Directory, sign: dict[str, str]) -> None:
-    """Each sign of it counts by itself, whatever the UPN looks like: Graph would answer 200 and end no session."""
-    (invited,) = await directory.people(1, "partner", **sign)
-    record = new_record(datetime.now(UTC), counts=Counts(total=1, pending=1))
-    await engine.log.create_request(record, RevocationRequest(users=NamedUsers([invited])))
-    await engine.resume(record.id)
-    (row,) = await engine.log.all_rows(record.id)
-    assert (row.status, row.problem) == (UserStatus.SKIPPED, problems.EXTERNAL_USER)
-    assert await directory.served() == []
-
-
 async def test_whoever_is_protected_after_planning_is_not_sent(engine: Engine, directory: Directory) -> None:
     """A request may be held, paused or throttled for a day; the list counts as it is when the call leaves."""
     engine.limits = replace(engine.limits, max_unconfirmed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from revoke_core.domain.identifiers import UserRef
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.request_record import RequestRecord, RequestStatus
-from revoke_core.domain.run import Run
+from revoke_core.domain.run import Run, SendIntent
 from revoke_core.domain.seen_users import SeenUsers
 from revoke_core.domain.user_state import Counts, UserRow
 from revoke_core.service.engine.cursor import Cursor
@@ -44,6 +45,24 @@ async def half_planned(
     started = Run(request_id=record.id, epoch=1, checkpoint=place, positions=1, counts=counted([first]), **run)
     await engine.log.save_run(started, [first, *beside])
     return record
+
+
+@pytest.mark.parametrize("users", [1, 20])
+async def test_a_cut_off_that_lags_behind_a_crash_is_read_for_two_minutes(
+    engine: Engine, directory: Directory, users: int
+) -> None:
+    """The call of a dead worker shows only now: whoever has signed in since is not signed out again."""
+    rows = [person(place) for place in range(1, users + 1)]
+    intent = SendIntent(positions=tuple(row.position for row in rows), sent_at=ago(seconds=115))
+    record, _ = await begun(engine, rows, intents=(intent,))
+    working = asyncio.create_task(engine.resume(record.id, seconds=30, max_idle=20))
+    async with engine.graph.was_read:
+        await engine.graph.was_read.wait_for(lambda: len(engine.graph.read) == users)
+    for row in rows:
+        await directory.move_cut_off(row.user_id or "")
+    final = await working
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, users)
+    assert await directory.served() == []
 
 
 async def test_only_users_who_count_are_entered_by_user(engine: Engine, directory: Directory) -> None:

@@ -1,4 +1,4 @@
-"""A 503: Graph says that it did nothing, and has most likely done nothing."""
+"""Server errors and foreign answers to a revoke: whether Graph carried it out is read before it is sent again."""
 
 from __future__ import annotations
 
@@ -58,6 +58,37 @@ async def test_who_was_not_is_sent_again_once_that_is_read(engine: Engine, direc
     assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, users)
     assert {row.attempts for row in rows} == {2}
     assert all(row.revoked_at and 1 <= (row.revoked_at - began).total_seconds() < 10 for row in rows)
+
+
+@pytest.mark.parametrize("users", [1, 20])
+@pytest.mark.parametrize(
+    "action",
+    [
+        *({"status": status} for status in (408, 409, 500, 501, 508, 520, 524)),
+        *({"status": status, "raw": "<html>blocked</html>"} for status in (400, 403, 404, 410, 503)),
+    ],
+    ids=str,
+)
+async def test_whatever_does_not_prove_the_opposite_is_settled_by_reading(
+    engine: Engine, directory: Directory, users: int, action: dict[str, Any]
+) -> None:
+    """Graph did it, and something in between said otherwise: nobody is signed out twice, or called unknown."""
+    await unavailable(directory, users, done=True, **action)
+    final, rows = await carried_out(engine, users)
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, users)
+    assert {(row.attempts, row.ambiguity) for row in rows} == {(1, None)}
+    assert sorted(await directory.served()) == sorted(map(object_id, NAMES[:users]))
+
+
+async def test_a_foreign_answer_about_one_of_a_batch_is_that_users_doubt(engine: Engine, directory: Directory) -> None:
+    """An item without Graph's own error body is read, too; the other nineteen are done with."""
+    fault = {"status": 404, "raw": "<html>", "done": True}
+    match = {"scope": "item", "path": "revokeSignInSessions", "userId": object_id(NAMES[4])}
+    await directory.post("faults", {"match": match, "action": fault})
+    final, rows = await carried_out(engine, 20)
+    assert (final.status, final.counts.verified) == (RequestStatus.SUCCEEDED, 20)
+    assert {row.attempts for row in rows} == {1}
+    assert len(await directory.served()) == 20
 
 
 async def test_an_outage_longer_than_two_calls_fails_nobody_whom_the_app_may_not_read(
