@@ -221,6 +221,7 @@ var ownSettings = {
   PROTECTION_STRICT: toLower(string(settings.?protectionStrict ?? ''))
   MAX_USERS: string(settings.?maxUsers ?? '')
   MAX_UNCONFIRMED_USERS: string(settings.?maxUnconfirmedUsers ?? '')
+  MAX_OPEN_REQUESTS_PER_CALLER: string(settings.?maxOpenRequestsPerCaller ?? '')
   REQUIRE_REASON: toLower(string(settings.?requireReason ?? ''))
   REVOKING_PAUSED: toLower(string(settings.?revokingPaused ?? ''))
   GRAPH_WRITES_PER_150S: string(settings.?graphWritesPer150s ?? '')

@@ -65,6 +65,10 @@ type AppSettings = {
   @description('Larger groups and filters wait for a confirmation.')
   maxUnconfirmedUsers: int?
 
+  @description('Requests that one caller may have open; beyond it a call is refused with 429.')
+  @minValue(1)
+  maxOpenRequestsPerCaller: int?
+
   @description('Refuse requests without a reason.')
   requireReason: bool?
 

@@ -45,6 +45,7 @@ from revoke_core.service.engine.sender import Sender
 from revoke_core.service.engine.sources import Sources
 from revoke_core.service.engine.verifier import Verifier
 from revoke_core.service.engine.worker import OperatorLimits, Worker
+from revoke_core.service.intake.admission import Admission
 from revoke_core.service.intake.control import Controls
 from revoke_core.service.intake.submit import Submitter
 from revoke_core.service.reading.readiness import ReadinessCheck
@@ -116,9 +117,13 @@ class _Parts:
             log=self.log,
             keys=TableIdempotencyKeys(storage=self.storage, clock=clock),
             queue=self.work_queue,
-            lookup=self.lookup,
+            admission=Admission(
+                protected=self.protected,
+                open_requests=self.open_requests,
+                clock=clock,
+                most_open=settings.max_open_requests_per_caller,
+            ),
             worker=self.worker,
-            budget=self.budget,
             clock=clock,
         )
 

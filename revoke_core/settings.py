@@ -51,6 +51,7 @@ class Settings:
     protection_strict: bool
     max_users: int
     max_unconfirmed_users: int
+    max_open_requests_per_caller: int
     require_reason: bool
     graph_writes_per_150s: int
     retention_days: int
@@ -72,6 +73,7 @@ SETTING_NAMES: Final = (
     "PROTECTION_STRICT",
     "MAX_USERS",
     "MAX_UNCONFIRMED_USERS",
+    "MAX_OPEN_REQUESTS_PER_CALLER",
     "REQUIRE_REASON",
     "GRAPH_WRITES_PER_150S",
     "RETENTION_DAYS",
@@ -87,6 +89,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "PROTECTION_STRICT": "false",
     "MAX_USERS": "100000",
     "MAX_UNCONFIRMED_USERS": "100",
+    "MAX_OPEN_REQUESTS_PER_CALLER": "1000",
     "REQUIRE_REASON": "false",
     "GRAPH_WRITES_PER_150S": "3000",
     "RETENTION_DAYS": "400",
@@ -113,6 +116,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         protected_group=reader.object_id("PROTECTED_GROUP"),
         protection_strict=reader.flag("PROTECTION_STRICT"),
         max_users=reader.number("MAX_USERS", 1, 1_000_000),
+        max_open_requests_per_caller=reader.number("MAX_OPEN_REQUESTS_PER_CALLER", 1, 1_000_000),
         max_unconfirmed_users=reader.number("MAX_UNCONFIRMED_USERS", 0, 1_000_000),
         require_reason=reader.flag("REQUIRE_REASON"),
         graph_writes_per_150s=reader.number("GRAPH_WRITES_PER_150S", 1, 1_000_000),

@@ -11,6 +11,7 @@ RevokerError
 │   ├── AccessDenied        403, the caller lacks the role
 │   │   ├── CallerUnknown   401 with a challenge
 │   │   └── LinkRefused     401
+│   ├── TooManyOpen         429 with Retry-After: the caller has too many requests open
 │   └── Unavailable         503 with Retry-After: something the app needs does not answer
 │       └── ProtectionUnavailable   the protected list
 ├── LeaseLost               another worker owns the request now: stop, write nothing
@@ -149,6 +150,12 @@ class LinkRefused(AccessDenied):
     """The signature of an operation link does not open the request."""
 
     status = HTTPStatus.UNAUTHORIZED
+
+
+class TooManyOpen(Refused):
+    """The caller has as many requests open as one may have; some have to end first."""
+
+    status, title, kind = HTTPStatus.TOO_MANY_REQUESTS, "Too many open requests", "too-many-open-requests"
 
 
 class Unavailable(Refused):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from revoke_core.domain.lanes import Lane
 from revoke_core.domain.user_state import Counts
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class RequestRecord:
     problem: Problem | None = None
     message_text: str | None = None
     retry_of: str | None = None
+    lane: Lane = Lane.SMALL
 
     @property
     def may_be_retried(self) -> bool:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
-from revoke_core.domain.errors import GuardRefused, IdempotencyConflict, InvalidRequest
+from revoke_core.domain.errors import GuardRefused, IdempotencyConflict, InvalidRequest, TooManyOpen
 from revoke_core.domain.message import parse_message, referenced_request
 from revoke_core.domain.problems import IDEMPOTENCY_CONFLICT, NOT_PROCESSED, Problem, invalid_message
 from revoke_core.domain.redaction import truncate_redacted
@@ -89,6 +89,8 @@ class QueueHandlers:
             return
         try:
             await self._submitter.submit(submission, within=MAX_RUN)
+        except TooManyOpen:
+            await self._give_back(waiting)
         except IdempotencyConflict:
             await self._refuse(waiting.message_id, submission.requested_by, IDEMPOTENCY_CONFLICT, None)
 

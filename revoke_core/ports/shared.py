@@ -51,6 +51,9 @@ class OpenRequests(Protocol):
     def of_caller(self, caller: str, since: datetime | None, now: datetime) -> AsyncIterator[list[str]]:
         """Ids of the open requests of one ``RequestedBy.caller`` made at or after ``since``, at most 100 at a time."""
 
+    async def count(self, caller: str, most: int, now: datetime) -> int:
+        """How many requests a caller has open; counted no further than ``most``."""
+
     async def mark_due(self, request_ids: Sequence[str], now: datetime) -> None:
         """Have the timer redrive at most 100 requests at its next run."""
 

@@ -18,6 +18,7 @@ from revoke_core.service.engine.backoff import Backoff
 from revoke_core.service.engine.context import RunContext
 from revoke_core.service.engine.unit_of_work import UnitOfWork
 from revoke_core.service.engine.working_set import WorkingSet
+from revoke_core.service.intake.admission import Admission
 from revoke_core.service.intake.control import Controls
 from revoke_core.service.intake.submit import Submission, Submitter
 
@@ -89,9 +90,10 @@ def submitter(engine: Engine) -> Submitter:
         log=engine.log,
         keys=engine.keys,
         queue=engine.queue,
-        lookup=engine.lookup,
+        admission=Admission(
+            protected=engine.protected, open_requests=engine.open_requests, clock=engine.clock, most_open=1000
+        ),
         worker=engine.worker(),
-        budget=engine.budget,
         clock=engine.clock,
     )
 

@@ -50,6 +50,15 @@ class TableOpenRequests:
         async for batch in self._markers("Caller eq @caller", {"caller": caller}, since, now):
             yield [_open_request(entity).request_id for entity in batch]
 
+    async def count(self, caller: str, most: int, now: datetime) -> int:
+        """Mostly one read: of each marker only its key comes."""
+        found = 0
+        async for batch in self._markers("Caller eq @caller", {"caller": caller}, None, now, select=["RowKey"]):
+            found += len(batch)
+            if found >= most:
+                break
+        return min(found, most)
+
     async def note_redriven(self, batch: Sequence[OpenRequest], now: datetime) -> None:
         """``Paused`` goes, or the request would be due again before its work message is received."""
         await self._merge(
@@ -80,14 +89,22 @@ class TableOpenRequests:
                 await self._table.update(entity, MERGE)
 
     async def _markers(
-        self, query: str, values: Mapping[str, Any], since: datetime | None, now: datetime
+        self,
+        query: str,
+        values: Mapping[str, Any],
+        since: datetime | None,
+        now: datetime,
+        *,
+        select: list[str] | None = None,
     ) -> AsyncIterator[tuple[Any, ...]]:
         """Markers of the requests made since a moment, oldest first, at most 100 of one partition at a time."""
         oldest = max(since or now - self._keep, now - self._keep)
         bounds = {"first": marker_bound(oldest), "end": f"{MARKER_PREFIX}."}
         query = f"PartitionKey eq @partition and RowKey ge @first and RowKey lt @end and {query}"
         for partition in _partitions(oldest, now):
-            found = self._table.pages(query, {**values, **bounds, "partition": partition}, _MARKERS_AT_ONCE)
+            found = self._table.pages(
+                query, {**values, **bounds, "partition": partition}, _MARKERS_AT_ONCE, select=select
+            )
             async for page in found:
                 for batch in batched(page, ROWS_PER_TRANSACTION, strict=False):
                     yield batch

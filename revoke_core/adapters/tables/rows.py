@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.identifiers import inverted_time
+from revoke_core.domain.lanes import Lane
 from revoke_core.domain.problems import Problem
 from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
 from revoke_core.domain.responses import Ambiguity
@@ -90,7 +91,7 @@ def moment_from(text: str) -> datetime:
 RECORD_COLUMNS: Final = [
     *("PartitionKey", "RowKey", "Status", "Source", "RequestedByKind", "RequestedById", "RequestedByName"),
     *("RequestedByAppId", "RequestedByClaim", "RequestedAt", "CompletedAt", "Reason", "DryRun", "Verify", "Warnings"),
-    *("MessageText", "RetryOf"),
+    *("MessageText", "RetryOf", "Lane"),
     *(f"Correlation{pascal(name)}" for name in _CORRELATION),
     *("ErrorCode", "ErrorMessage", "ErrorHint", "ErrorErrors"),
     *(f"Counts{pascal(item.name)}" for item in fields(Counts)),
@@ -139,6 +140,7 @@ def record_entity(record: RequestRecord) -> Entity:
         "Warnings": json.dumps(record.warnings),
         "MessageText": record.message_text,
         "RetryOf": record.retry_of,
+        "Lane": record.lane.value,
     }
     entity |= {f"Correlation{pascal(name)}": getattr(record.correlation, name) for name in _CORRELATION}
     return present(entity | counts_columns(record.counts) | problem_columns(record.problem))
@@ -168,6 +170,7 @@ def record_from(entity: Mapping[str, Any]) -> RequestRecord:
         problem=problem_from(entity),
         message_text=entity.get("MessageText"),
         retry_of=entity.get("RetryOf"),
+        lane=Lane(entity.get("Lane") or Lane.SMALL),
     )
 
 

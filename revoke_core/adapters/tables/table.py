@@ -118,10 +118,12 @@ class Table:
             ):
                 yield entity
 
-    async def pages(self, query: str, values: dict[str, Any], size: int) -> AsyncIterator[list[Any]]:
+    async def pages(
+        self, query: str, values: dict[str, Any], size: int, *, select: list[str] | None = None
+    ) -> AsyncIterator[list[Any]]:
         """As ``query``, page by page as storage gives them: at most ``size`` entities each, sometimes none."""
         with raise_unavailable():
-            found = self._client.query_entities(query, parameters=values, results_per_page=size)
+            found = self._client.query_entities(query, parameters=values, results_per_page=size, select=select)
             async for page in found.by_page():
                 yield [entity async for entity in page]
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from revoke_core.domain.lanes import Lane
 from revoke_core.domain.schedules import LIFETIME
 from revoke_core.service.engine.tasks import Tasks
 
@@ -83,9 +84,10 @@ class RunContext:
     tasks: Tasks = field(default_factory=Tasks)
 
     @property
-    def is_small(self) -> bool:
-        """Whether the request itself names at most 20 users: it may draw the budget's reserve."""
-        return self.request.is_named_only and self.record.counts.total <= SMALL_REQUEST
+    def lane(self) -> Lane:
+        """By what the request turned out to be: one that names at most 20 users has the lane it was admitted to."""
+        is_small = self.request.is_named_only and self.record.counts.total <= SMALL_REQUEST
+        return self.record.lane if is_small else Lane.LARGE
 
     @property
     def expires_at(self) -> datetime:

@@ -187,10 +187,6 @@ class UserLookup:
             return True
         return False if answer.is_forbidden else judge_read(answer).problem or problems.GRAPH_UNAVAILABLE
 
-    async def check_protected(self) -> None:
-        """Before acceptance: whether there is a protected list to go by."""
-        await self._protected.current()
-
     async def find_excluded(self, request: RevocationRequest, known: NamesFound | None) -> NamesFound:
         """Whom the request excludes; ``known`` is an earlier try."""
         return await find_names(self._graph, request.exclude, known)

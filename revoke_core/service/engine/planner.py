@@ -52,6 +52,10 @@ class Planner:
         self._index = index
         self._max_users = max_users
 
+    async def look_up(self, users: Sequence[UserRef]) -> Lookup:
+        """Ask Graph who the users of a request are before it is accepted; nothing is changed."""
+        return await self._lookup.look_up(users)
+
     async def start(self, run: RunContext, reason: TerminalReason | None) -> datetime | None:
         """Start planning the next page if there is one; returns from when on, while the read gate is closed."""
         if run.unit.ahead.planned or run.is_planning_page:

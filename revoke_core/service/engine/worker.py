@@ -24,6 +24,7 @@ from revoke_core.service.engine.working_set import WorkingSet
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from revoke_core.domain.lanes import Lane
     from revoke_core.domain.user_state import UserRow
     from revoke_core.ports.shared import Clock, Gates, OpenRequests
     from revoke_core.ports.status_log import StatusLog
@@ -108,6 +109,13 @@ class Worker:
         shown = [self._log.update_request(running)] if record.status is not RequestStatus.RUNNING else []
         await asyncio.gather(postponed, *shown)
         return (await self.carry_out(running, request, acquired, until=until, max_idle=max_idle)).record
+
+    async def prepare(self, request: RevocationRequest, lane: Lane) -> Lookup:
+        """What may be done for a small request before it is durable: look its users up, and fetch tokens."""
+        lookup, _ = await asyncio.gather(
+            self._stages.planner.look_up(request.users), self._stages.sender.prefetch(len(request.users), lane)
+        )
+        return lookup
 
     async def carry_out(
         self,

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Final
 from revoke_core import logs
 from revoke_core.domain.errors import IdempotencyConflict, ProtectionUnavailable
 from revoke_core.domain.identifiers import new_request_id
-from revoke_core.domain.problems import PROTECTED_UNREADABLE, Problem
 from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
 from revoke_core.domain.schedules import LEASE, REDRIVE_MARGIN
 from revoke_core.domain.user_state import Counts
 from revoke_core.ports.shared import Claim
 from revoke_core.service.engine.context import SMALL_REQUEST
 from revoke_core.service.engine.finalizer import enqueue_best_effort
-from revoke_core.service.engine.protection import ProtectedListUnreadable
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from revoke_core.domain.lanes import Lane
+    from revoke_core.domain.problems import Problem
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.user_state import UserRow
-    from revoke_core.ports.shared import Budget, Clock, IdempotencyKeys, WorkQueue
+    from revoke_core.ports.shared import Clock, IdempotencyKeys, WorkQueue
     from revoke_core.ports.status_log import StatusLog
-    from revoke_core.service.engine.lookup import Lookup, UserLookup
+    from revoke_core.service.engine.lookup import Lookup
     from revoke_core.service.engine.worker import CarriedOut, Worker
+    from revoke_core.service.intake.admission import Admission
 
 IN_CALL_MAX_IDLE: Final = timedelta(seconds=5)
-_PROTECTED_RETRY_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +76,15 @@ class Submitter:
         log: StatusLog,
         keys: IdempotencyKeys,
         queue: WorkQueue,
-        lookup: UserLookup,
+        admission: Admission,
         worker: Worker,
-        budget: Budget,
         clock: Clock,
     ) -> None:
         self._log = log
         self._keys = keys
         self._queue = queue
-        self._lookup = lookup
+        self._admission = admission
         self._worker = worker
-        self._budget = budget
         self._clock = clock
         # The event loop keeps only weak references to tasks.
         self._working: set[asyncio.Task[CarriedOut]] = set()
@@ -95,8 +93,9 @@ class Submitter:
         """Accept, and carry out within the call when the request is small and ``within`` leaves time for it.
 
         ``IdempotencyConflict`` for a key that another body holds; ``Unavailable`` when the request could not be made
-        durable or the protected list cannot be read: then nothing has happened. A queue sender cannot be asked to try
-        again, so its request waits for the protected list as for anything else that does not answer now.
+        durable or the protected list cannot be read, ``TooManyOpen`` for a caller at its limit: then nothing has
+        happened. A queue sender cannot be asked to try again, so its request waits for the protected list as for
+        anything else that does not answer now.
         """
         started_at = self._clock.now()
         if submission.source != "queue" and (known := await self._known_or_refused(submission)):
@@ -104,27 +103,24 @@ class Submitter:
         claimed = await self._claimed(submission, started_at)
         if isinstance(claimed, RequestRecord):
             return Submitted(record=claimed)
-        record = self._record(claimed, submission, started_at)
+        caller = submission.requested_by.caller
+        lane = await self._admission.admit(caller, is_small=submission.is_small)
+        record = self._record(claimed, submission, started_at, lane)
         if within is None or not submission.is_small:
             await self._create(record, submission, in_call=False)
             await enqueue_best_effort(self._queue, record.id)
             return Submitted(record=record)
         # A look-up changes nothing, so it need not wait for the request to be durable.
-        lookup = asyncio.create_task(self._prepared(submission.request))
+        lookup = asyncio.create_task(self._worker.prepare(submission.request, lane))
         try:
             await self._create(record, submission, in_call=True)
         except BaseException:
             lookup.cancel()
             raise
-        return await self._carried_out(record, submission, lookup, until=started_at + within)
-
-    async def _prepared(self, request: RevocationRequest) -> Lookup:
-        """Look the users up, and fetch tokens for the moment when the call is to leave."""
-        lookup, tokens = await asyncio.gather(
-            self._lookup.look_up(request.users), self._budget.take(len(request.users), small=True)
-        )
-        await self._budget.give_back(tokens)
-        return lookup
+        submitted = await self._carried_out(record, submission, lookup, until=started_at + within)
+        if submitted.record.status.is_final:
+            self._admission.ended(caller)
+        return submitted
 
     async def refuse(self, submission_id: str, record: RequestRecord) -> RequestRecord:
         """Enter a message that is not carried out; a second delivery of it adds nothing."""
@@ -158,13 +154,11 @@ class Submitter:
         The request that the key belongs to is answered all the same: it was accepted long ago.
         """
         try:
-            await self._lookup.check_protected()
-        except ProtectedListUnreadable as unreadable:
+            await self._admission.check_protected()
+        except ProtectionUnavailable:
             if known := await self._holder(submission):
                 return known
-            problem = PROTECTED_UNREADABLE
-            detail = f"{problem.message} {unreadable} {problem.hint}"
-            raise ProtectionUnavailable(detail, retry_after=_PROTECTED_RETRY_SECONDS) from None
+            raise
         return None
 
     async def _holder(self, submission: Submission) -> RequestRecord | None:
@@ -192,7 +186,7 @@ class Submitter:
         return await self._log.get_request(holder.request_id) or holder.request_id
 
     @staticmethod
-    def _record(request_id: str, submission: Submission, now: datetime) -> RequestRecord:
+    def _record(request_id: str, submission: Submission, now: datetime, lane: Lane) -> RequestRecord:
         request = submission.request
         total = submission.expected or request.distinct()
         return RequestRecord(
@@ -207,6 +201,7 @@ class Submitter:
             verify=request.verify,
             counts=Counts(total=total, pending=total, duplicates=max(len(request.users) - total, 0)),
             retry_of=request.retry_of,
+            lane=lane,
         )
 
     async def _create(self, record: RequestRecord, submission: Submission, *, in_call: bool) -> None:

@@ -19,6 +19,7 @@ param settings = {
   protectionStrict: true
   maxUsers: 50000
   maxUnconfirmedUsers: 0
+  maxOpenRequestsPerCaller: 50
   requireReason: true
   revokingPaused: true
   graphWritesPer150s: 1500
