@@ -92,10 +92,10 @@ async def read_operation(req: func.HttpRequest) -> func.HttpResponse:
 
 
 # Anonymous: load balancers and availability tests hold no key, and the response holds nothing secret.
-@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 -- the host passes the call by this name
+@app.route("health", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Liveness of the process."""
-    return func.HttpResponse('{"status":"ok"}', mimetype="application/json")
+    return _response(await core().read.health(_call(req)))
 
 
 @app.route("readiness", methods=["GET"])

@@ -203,6 +203,8 @@ module storageEndpoints 'modules/endpoint.bicep' = [
 
 var storageHost = 'AzureWebJobsStorage'
 var platformSettings = {
+  // 16 MiB and a little: the app itself says what is wrong with a body that is only just too large.
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '17825792'
   '${storageHost}__blobServiceUri': 'https://${storageName}.blob.${environment().suffixes.storage}'
   '${storageHost}__queueServiceUri': 'https://${storageName}.queue.${environment().suffixes.storage}'
   '${storageHost}__tableServiceUri': 'https://${storageName}.table.${environment().suffixes.storage}'
@@ -223,7 +225,7 @@ var ownSettings = {
   MAX_UNCONFIRMED_USERS: string(settings.?maxUnconfirmedUsers ?? '')
   MAX_OPEN_REQUESTS_PER_CALLER: string(settings.?maxOpenRequestsPerCaller ?? '')
   REQUIRE_REASON: toLower(string(settings.?requireReason ?? ''))
-  REVOKING_PAUSED: toLower(string(settings.?revokingPaused ?? ''))
+  REVOKING_PAUSED: settings.?revokingPaused ?? ''
   GRAPH_WRITES_PER_150S: string(settings.?graphWritesPer150s ?? '')
   RETENTION_DAYS: string(settings.?retentionDays ?? '')
   IN_CALL_SECONDS: string(settings.?inCallSeconds ?? '')

@@ -17,5 +17,5 @@ param grantGraphPermissions = empty(grant) ? true : bool(grant)
 param identityVersion = empty(identity) ? 1 : int(identity)
 param settings = {
   protectedUsers: empty(protected) ? [] : split(protected, ',')
-  revokingPaused: empty(paused) ? false : bool(paused)
+  revokingPaused: empty(paused) ? 'false' : paused == 'refuse' ? 'refuse' : bool(paused) ? 'true' : 'false'
 }

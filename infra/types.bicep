@@ -72,8 +72,8 @@ type AppSettings = {
   @description('Refuse requests without a reason.')
   requireReason: bool?
 
-  @description('Kill switch: requests wait, nobody is revoked.')
-  revokingPaused: bool?
+  @description('Kill switch: nobody is revoked. true lets new requests wait, refuse turns them away with 503.')
+  revokingPaused: ('false' | 'true' | 'refuse')?
 
   @minValue(1)
   @maxValue(1000000)

@@ -46,6 +46,8 @@ def host_environment(tenant: Mapping[str, Any], storage: Mapping[str, Any]) -> d
     return dict(os.environ) | {
         "AzureWebJobsStorage": storage["connectionString"],
         "GRAPH_ENDPOINT": tenant["graph"],
+        # As the deployment sets it.
+        "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "17825792",
         "IDENTITY_ENDPOINT": tenant["identityEndpoint"],
         "IDENTITY_HEADER": tenant["identityHeader"],
     }

@@ -47,6 +47,7 @@ from revoke_core.service.engine.verifier import Verifier
 from revoke_core.service.engine.worker import OperatorLimits, Worker
 from revoke_core.service.intake.admission import Admission
 from revoke_core.service.intake.control import Controls
+from revoke_core.service.intake.paused import PausedSubmitter
 from revoke_core.service.intake.submit import Submitter
 from revoke_core.service.reading.readiness import ReadinessCheck
 from revoke_core.service.reading.status import StatusReader
@@ -113,7 +114,8 @@ class _Parts:
         self.sources = Sources(log=self.log, graph=self.graph)
         self.lookup = UserLookup(graph=self.graph, protected=self.protected)
         self.worker = self._worker()
-        self.submitter = Submitter(
+        intake = PausedSubmitter if settings.requests_refused else Submitter
+        self.submitter = intake(
             log=self.log,
             keys=TableIdempotencyKeys(storage=self.storage, clock=clock),
             queue=self.work_queue,

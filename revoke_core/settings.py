@@ -25,6 +25,7 @@ _CLOUDS: Final = "a Microsoft Graph cloud (" + ", ".join(GRAPH_CLOUDS) + ")"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
+_REFUSE: Final = "refuse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ class Settings:
     graph_writes_per_150s: int
     retention_days: int
     revoking_paused: bool
+    requests_refused: bool
     public_base_url: str
     in_call_limit: timedelta
     entra_authentication: bool
@@ -107,6 +109,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """
     reader = _SettingsReader(environment)
     endpoint = reader.graph_endpoint()
+    pause = reader.choice("REVOKING_PAUSED", (*_TRUE, *_FALSE, _REFUSE), "true, false or refuse")
     settings = Settings(
         storage=reader.storage(),
         graph_endpoint=endpoint,
@@ -121,7 +124,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         require_reason=reader.flag("REQUIRE_REASON"),
         graph_writes_per_150s=reader.number("GRAPH_WRITES_PER_150S", 1, 1_000_000),
         retention_days=reader.number("RETENTION_DAYS", 1, 36_500),
-        revoking_paused=reader.flag("REVOKING_PAUSED"),
+        revoking_paused=pause in (*_TRUE, _REFUSE),
+        requests_refused=pause == _REFUSE,
         public_base_url=reader.public_base_url(),
         in_call_limit=timedelta(seconds=reader.number("IN_CALL_SECONDS", 1, 100)),
         entra_authentication=reader.flag("ENTRA_AUTHENTICATION"),
@@ -161,6 +165,9 @@ class _SettingsReader:
     def flag(self, name: str) -> bool:
         known: dict[str, bool] = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
         return bool(self._checked(name, "true or false", lambda value: known.get(value.lower())))
+
+    def choice(self, name: str, choices: tuple[str, ...], wanted: str) -> str | None:
+        return self._checked(name, wanted, lambda value: value.lower() if value.lower() in choices else None)
 
     def object_id(self, name: str) -> str | None:
         return self._checked(name, "the object id of a group", lambda v: v.lower() if is_object_id(v) else None)

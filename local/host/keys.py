@@ -32,6 +32,6 @@ def _given(request: web.Request) -> bytes:
     """The key a call brings: the header if there is one, even an empty one, else ``?code=``."""
     header = request.headers.get("x-functions-key")
     if header is not None:
-        return header.encode()
+        return header.encode("utf-8", "surrogateescape")
     code = next((value for name, value in request.query.items() if name.lower() == "code"), "")
-    return code.encode()
+    return code.encode("utf-8", "surrogateescape")

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from revoke_core.domain.errors import Fault, Faults, InvalidRequest
 from revoke_core.domain.identifiers import USER_FORM, is_object_id, names_user
-from revoke_core.domain.redaction import short
+from revoke_core.domain.redaction import redacted, short
 
 LONGEST_NAME: Final = 200
 LONGEST_KEY: Final = 255
+_LONGEST_SHOWN: Final = 1000
 _LONGEST_FILTER: Final = 4000
 
 GROUP_FORM: Final = (
@@ -125,5 +126,4 @@ class BodyReader:
 
 def escaped(name: str) -> str:
     """A member name as part of a JSON Pointer, fit to be shown."""
-    printable = name.encode("utf-8", "replace").decode()
-    return short(printable.replace("~", "~0").replace("/", "~1"))
+    return short(redacted(name[:_LONGEST_SHOWN]).replace("~", "~0").replace("/", "~1"))

@@ -13,7 +13,8 @@ RevokerError
 │   │   └── LinkRefused     401
 │   ├── TooManyOpen         429 with Retry-After: the caller has too many requests open
 │   └── Unavailable         503 with Retry-After: something the app needs does not answer
-│       └── ProtectionUnavailable   the protected list
+│       ├── ProtectionUnavailable   the protected list
+│       └── RevokingPaused          the operator's word
 ├── LeaseLost               another worker owns the request now: stop, write nothing
 ├── SettingsError           the app is configured wrongly: it does not start
 └── TokenUnavailable        the managed identity gave no token
@@ -168,6 +169,12 @@ class ProtectionUnavailable(Unavailable):
     """There is no protected list to go by, so nothing is accepted."""
 
     title, kind = "Protected list unreadable", "protectedListUnreadable"
+
+
+class RevokingPaused(Unavailable):
+    """The operator has new requests refused."""
+
+    title, kind = "Revoking is paused", "paused"
 
 
 class LeaseLost(RevokerError):

@@ -62,6 +62,6 @@ def referenced_request(body: str) -> str | None:
     """The request that a work message names, or ``None`` for a message that this app did not write."""
     try:
         request_id = json.loads(body)["requestId"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return request_id if isinstance(request_id, str) and is_request_id(request_id) else None

@@ -4,12 +4,16 @@ Every revoke costs a token. The bucket holds one quota (3,000 writes per 150 s a
 https://learn.microsoft.com/graph/throttling-limits) and refills evenly, so work starts with a burst and goes on at the
 refill rate. Which shape the real limit has is not published, so what a 429 means depends on when it comes:
 
+- after less than a twentieth of the quota in about one period: our own use cannot explain it. A hiccup of the service,
+  or somebody else's load; it says nothing about the quota. Its gate is kept all the same.
 - the first one since the bucket was full: the assumption that it was full was wrong. Only the bucket is emptied.
 - the bucket was used up as planned, or a quota was spent since it was full, and the pause is long: a counting window
   has ended. The rate was right, and the next window fills while the gate is closed.
 - anything else: the limit is lower than believed. The rate is cut and regains slowly.
 
-``tests/support/pace_simulation.py`` plays five kinds of servers against these rules; the constants were tuned with it.
+What was learnt also fades with time, however little is sent: 15 minutes after the last 429 the rate is whole.
+
+``tests/support/pace_simulation.py`` plays six kinds of servers against these rules; the constants were tuned with it.
 """
 
 from __future__ import annotations
@@ -19,8 +23,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from revoke_core.domain.lanes import Lane
+
 PERIOD: Final = timedelta(seconds=150)
-# Only small requests may draw the last tokens, so that they never wait behind a large one.
+# Large requests leave the last tokens to small ones, and a caller's flood of these leaves some to other callers.
 MOST_RESERVED: Final = 100
 RESERVED_SHARE: Final = 10
 # A block is what one storage write takes: three seconds of the full rate.
@@ -29,6 +35,8 @@ BLOCKS_PER_QUOTA: Final = 50
 LOW_SHARE: Final = 10
 # So much of a quota spent since the bucket was full: a counting window may be over now, however much has refilled.
 SPENT_SHARE: Final = 0.93
+# After less than this part of the quota a 429 is not explained by our own use.
+EXPLAINED_SHARE: Final = 0.05
 # A pause in which more than a tenth of the quota would refill comes from a counting window, not from a bucket.
 LONG_PAUSE: Final = PERIOD / 10
 # A gate that is closed for longer is tried with one item at this interval.
@@ -37,11 +45,16 @@ PROBE_EVERY: Final = timedelta(minutes=10)
 SAME_GATE: Final = timedelta(seconds=1)
 CUT: Final = 0.85
 REGAIN_PER_ITEM: Final = 4e-5
+# Under load the next 429 comes sooner than this, so that only volume tries a higher rate there. The longest pause that
+# counts (one period), the wait and the fading together stay below 15 minutes.
+FADE_AFTER: Final = timedelta(minutes=5)
+FADES_FOR: Final = timedelta(minutes=7)
 FLOOR_PER_SECOND: Final = 1.0
 QUICK_WINDOW: Final = 4
 QUICK_WINDOW_OF_LARGE: Final = 3
 BATCHES_PER_STEP: Final = 40
 LARGEST_WINDOW: Final = 8
+CAREFUL_BATCHES: Final = 20
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,7 +64,8 @@ class Pace:
 
     ``share`` is the part of the full rate that is believed now. A 429 for a call sent before ``quiet_until`` changes
     nothing: the rate has learnt from that gate already. ``assumed`` is true until a 429 shows how full the bucket was.
-    ``spent`` are the tokens taken since the bucket was full, or since a window began.
+    ``spent`` are the tokens taken since the bucket was full, or since a window began. ``used`` are the items answered
+    within about one period, refused ones too: older ones count ever less.
     """
 
     quota: int
@@ -61,6 +75,7 @@ class Pace:
     share: float = 1.0
     assumed: bool = True
     spent: float = 0.0
+    used: float = 0.0
 
     @classmethod
     def start(cls, quota: int, now: datetime) -> Pace:
@@ -75,7 +90,7 @@ class Pace:
 
     @property
     def reserve(self) -> int:
-        """Tokens that only small requests may draw."""
+        """Tokens that large requests leave to small ones (``Lane.reserve_left``)."""
         return min(MOST_RESERVED, self.quota // RESERVED_SHARE)
 
     @property
@@ -84,13 +99,24 @@ class Pace:
         return max(1, self.quota // BLOCKS_PER_QUOTA)
 
     def on(self, now: datetime) -> Pace:
-        """The bucket filled up to now; an earlier moment changes nothing."""
+        """The bucket filled up to now, and a cut rate faded; an earlier moment changes nothing."""
         elapsed = (now - self.at).total_seconds()
         if elapsed <= 0:
             return self
-        tokens = min(float(self.quota), self.tokens + elapsed * self.rate)
+        fading = max(0.0, (now - max(self.at, self.quiet_until + FADE_AFTER)).total_seconds())
+        faded = replace(self, share=min(1.0, self.share + fading / FADES_FOR.total_seconds()))
+        # While the rate rose, half of the rise has refilled.
+        refilled = elapsed * self.rate + fading * (faded.rate - self.rate) / 2
+        tokens = min(float(self.quota), self.tokens + refilled)
         full = tokens >= self.quota
-        return replace(self, tokens=tokens, at=now, assumed=self.assumed or full, spent=0.0 if full else self.spent)
+        return replace(
+            faded,
+            tokens=tokens,
+            at=now,
+            assumed=self.assumed or full,
+            spent=0.0 if full else self.spent,
+            used=self.used * math.exp(-elapsed / PERIOD.total_seconds()),
+        )
 
     def most_calls(self, call_seconds: float, size: int) -> int:
         """How many calls of ``size`` items may be in flight: few once a counting window may be over.
@@ -102,7 +128,7 @@ class Pace:
             return LARGEST_WINDOW
         return min(LARGEST_WINDOW, 1 + int(self.rate * max(call_seconds, 0.0) / size))
 
-    def take(self, wanted: int, now: datetime, *, small: bool) -> tuple[int, Pace]:
+    def take(self, wanted: int, now: datetime, *, lane: Lane) -> tuple[int, Pace]:
         """The tokens that one storage write takes, 0 when there are too few, and the bucket without them.
 
         While the bucket allows it is a whole block, so more than wanted; from the reserve only what is wanted.
@@ -114,16 +140,18 @@ class Pace:
         if free >= self.block:
             granted = min(free, max(wanted, self.block))
         else:
-            granted = min(max(int(filled.tokens), 0), wanted) if small else 0
+            left = int(filled.tokens) - lane.reserve_left(self.reserve)
+            granted = 0 if lane is Lane.LARGE else min(max(left, 0), wanted)
         return granted, replace(filled, tokens=filled.tokens - granted, spent=filled.spent + granted)
 
     def give_back(self, tokens: int) -> Pace:
         """The bucket with tokens of calls that never left."""
         return replace(self, tokens=min(float(self.quota), self.tokens + tokens))
 
-    def next_at(self, wanted: int, *, small: bool) -> datetime:
+    def next_at(self, wanted: int, *, lane: Lane) -> datetime:
         """When ``take`` will give something worth the write."""
-        needed = min(wanted, self.block) if small else self.reserve + self.block
+        block = self.block if lane is Lane.LARGE else min(wanted, self.block)
+        needed = lane.reserve_left(self.reserve) + block
         missing = max(0.0, needed - self.tokens)
         if not missing:
             # Besides a gate, only another host's clock may put ``at`` ahead: the tokens left there can be taken now.
@@ -138,6 +166,10 @@ class Pace:
         """What so many items without a 429 give back of a cut rate."""
         return replace(self, share=min(1.0, self.share + items * REGAIN_PER_ITEM))
 
+    def sent(self, items: int) -> Pace:
+        """So many items were answered, whatever the answer: use that may explain a 429."""
+        return replace(self, used=self.used + items)
+
     def throttled(self, *, sent_at: datetime, now: datetime, pause: timedelta) -> Pace:
         """What a 429 with this ``Retry-After`` teaches about a call sent then; ``self`` when nothing.
 
@@ -148,6 +180,8 @@ class Pace:
         end = now + pause
         if sent_at < self.quiet_until:
             return replace(self, at=end, quiet_until=end) if end - self.quiet_until > SAME_GATE else self
+        if self.used < self.quota * self.share * EXPLAINED_SHARE:
+            return self
         used_up = self.tokens < self.reserve + self.quota / LOW_SHARE or self.spent >= self.quota * SPENT_SHARE
         window = used_up and pause >= LONG_PAUSE
         lowest = min(1.0, FLOOR_PER_SECOND * PERIOD.total_seconds() / self.quota)
@@ -181,9 +215,9 @@ class Block:
         """With tokens of calls that never left."""
         return replace(self, tokens=self.tokens + tokens)
 
-    def spend(self, wanted: int, now: datetime, *, small: bool) -> tuple[int, Block]:
+    def spend(self, wanted: int, now: datetime, *, lane: Lane) -> tuple[int, Block]:
         """Up to ``wanted`` tokens, and the rest; a large request gets none before ``free_at``."""
-        if not small and now < self.free_at:
+        if lane is Lane.LARGE and now < self.free_at:
             return 0, self
         given = min(wanted, self.tokens)
         free_at = max(now, self.free_at) + timedelta(seconds=given * self.seconds_per_token)
@@ -200,6 +234,7 @@ class ConcurrencyLimit:
     size: int = 1
     clean: int = 0
     quick: int = QUICK_WINDOW
+    careful: int = 0
 
     @classmethod
     def of(cls, items: int, quota: int) -> ConcurrencyLimit:
@@ -208,6 +243,8 @@ class ConcurrencyLimit:
 
     def after_clean(self) -> ConcurrencyLimit:
         """After a batch without a 429: doubled at first, then one more for every 40 batches, up to eight."""
+        if self.careful:
+            return replace(self, careful=self.careful - 1)
         if self.size < self.quick:
             return replace(self, size=min(self.quick, self.size * 2))
         if self.size == LARGEST_WINDOW:
@@ -217,5 +254,5 @@ class ConcurrencyLimit:
         return replace(self, size=self.size + 1, clean=0)
 
     def after_throttled(self) -> ConcurrencyLimit:
-        """After a 429: one at a time again."""
-        return ConcurrencyLimit(quick=self.quick)
+        """After a 429: one at a time, for 20 batches, because a 429 that taught nothing leaves the bucket as it was."""
+        return ConcurrencyLimit(quick=self.quick, careful=CAREFUL_BATCHES)

@@ -28,6 +28,7 @@ _APP_ID: Final = ("appid", "azp")
 _ROLES: Final = ("roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role")
 _SCOPE: Final = (f"{_MAPPED}scope", "scp")
 _USER_NAMES: Final = (f"{_XML_SOAP}upn", "upn", "preferred_username")
+# The user name, which the tenant gives, before display names, which people can often change themselves.
 _NAMES: Final = (*_USER_NAMES, f"{_XML_SOAP}name", "name")
 _TOKEN_TYPE: Final = "idtyp"  # noqa: S105 -- the name of a claim
 
@@ -66,7 +67,7 @@ def _principal(header: str) -> Principal:
     if object_id is None:
         raise ValueError("no object id")
     role_types = {*_ROLES, *_type_name(content, "role_typ")}
-    name_types = (*_type_name(content, "name_typ"), *_NAMES)
+    name_types = (*_NAMES, *_type_name(content, "name_typ"))
     return Principal(
         object_id=object_id,
         name=_name(claims, name_types),

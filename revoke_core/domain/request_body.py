@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from revoke_core.domain.body_reader import LONGEST_KEY, LONGEST_NAME, BodyReader, escaped
 from revoke_core.domain.errors import Fault, Faults, GuardRefused, InvalidRequest, TooLarge
 from revoke_core.domain.named_users import NamedUsers
-from revoke_core.domain.redaction import short
+from revoke_core.domain.redaction import redacted, short
 from revoke_core.domain.request import QueueClaims, RequestLimits, RevocationRequest
 from revoke_core.domain.request_record import RequestedBy
 from revoke_core.domain.timestamps import parsed_or_none
@@ -20,25 +20,32 @@ if TYPE_CHECKING:
 LARGEST_BODY: Final = 16 * 1024 * 1024
 MOST_GROUPS: Final = 1000
 _LONGEST_REASON: Final = 1000
-_CANCELLATION: Final = '{"requestedBy": {"kind": "key", "id": "5d41402abc4b2a76"}, "since": "2026-09-10T14:32:27Z"}'
+_MOST_CONTAINERS: Final = 20_000
+_MOST_COMMAS: Final = 1_000_000
+_REQUEST: Final = '{"user": "adele@contoso.com"}'
+CONFIRMATION: Final = '{"users": 340}'
+CANCELLATION: Final = '{"requestedBy": {"kind": "key", "id": "5d41402abc4b2a76"}, "since": "2026-09-10T14:32:27Z"}'
 _TARGETS: Final = ("user", "users", "groups", "filter")
 _FIELDS: Final = (
     *("user", "users", "groups", "transitive", "filter", "exclude"),
     *("reason", "expectedUsers", "dryRun", "verify"),
 )
-_QUEUE_FIELDS: Final = (*_FIELDS, "idempotencyKey", "requestedBy")
+_KEY_FIELD: Final = "idempotencyKey"
+_HTTP_FIELDS: Final = (*_FIELDS, _KEY_FIELD)
+_QUEUE_FIELDS: Final = (*_HTTP_FIELDS, "requestedBy")
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes, *, example: str = _REQUEST) -> Any:
     """The JSON value of a body: UTF-8, a byte order mark is skipped, doubled keys and NaN are faults."""
     if len(body) > LARGEST_BODY:
         raise TooLarge("The body is larger than 16 MiB; send the users in several requests.")
     if not body.strip():
-        raise InvalidRequest([Fault("", 'the body is empty; send JSON such as {"user": "adele@contoso.com"}')])
+        raise InvalidRequest([Fault("", f"the body is empty; send JSON such as {example}")])
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidRequest([Fault("", "the body is not UTF-8")]) from None
+    _refuse_overfull(body)
     doubled = Faults()
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -59,6 +66,18 @@ def read_json(body: bytes) -> Any:
     return value
 
 
+def _refuse_overfull(body: bytes) -> None:
+    """Before a body is parsed: what holds millions of arrays, objects or members takes a hundred times its size.
+
+    The largest body that is taken, a list of users, has one array and as many commas as users.
+    """
+    containers, members = body.count(b"[") + body.count(b"{"), body.count(b":")
+    if max(containers, members) > _MOST_CONTAINERS or body.count(b",") > _MOST_COMMAS:
+        raise InvalidRequest(
+            [Fault("", f"the JSON holds more than {_MOST_CONTAINERS:,} arrays, objects or members; send one object")]
+        )
+
+
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
@@ -69,7 +88,7 @@ def parse_request(value: Any, limits: RequestLimits) -> RevocationRequest:
     ``GuardRefused`` for a request that holds too much; nothing else in it is looked at then.
     """
     reader = BodyReader(value)
-    request = _request(reader, value, limits, _FIELDS)
+    request = _request(reader, value, limits, _HTTP_FIELDS)
     reader.check()
     return request
 
@@ -78,26 +97,34 @@ def parse_queue_request(value: Any, limits: RequestLimits) -> tuple[RevocationRe
     """As ``parse_request`` for a queue message, which may also carry its key and its sender."""
     reader = BodyReader(value)
     request = _request(reader, value, limits, _QUEUE_FIELDS)
+    sender = reader.text("requestedBy", LONGEST_NAME)
     claims = QueueClaims(
-        idempotency_key=reader.text("idempotencyKey", LONGEST_KEY),
-        requested_by=reader.text("requestedBy", LONGEST_NAME),
+        idempotency_key=reader.text(_KEY_FIELD, LONGEST_KEY),
+        requested_by=redacted(sender) if sender else sender,
     )
     reader.check()
     return request, claims
 
 
 def parse_own_request(value: Any, user_id: str, limits: RequestLimits) -> RevocationRequest:
-    """A request for the caller's own sessions: the user is known, and only a reason can be given."""
+    """A request for the caller's own sessions: the user is known, and only a reason and a key can be given."""
     reader = BodyReader(value)
-    reader.refuse_unknown(("reason",))
+    reader.refuse_unknown(("reason", _KEY_FIELD))
     request = RevocationRequest(users=NamedUsers([user_id]), reason=_reason(reader, limits))
     reader.check()
     return request
 
 
+def parse_retry(value: Any) -> None:
+    """``InvalidRequest`` for a retry that asks for anything: the request it repeats says all but the key."""
+    reader = BodyReader(value)
+    reader.refuse_unknown((_KEY_FIELD,))
+    reader.check()
+
+
 def parse_confirmation(value: Any) -> int:
     """The number of users in ``{"users": 340}``."""
-    reader = BodyReader(value, wanted='must be a JSON object such as {"users": 340}')
+    reader = BodyReader(value, wanted=f"must be a JSON object such as {CONFIRMATION}")
     reader.refuse_unknown(("users",))
     users = reader.count("users")
     if users is None and not reader.faults:
@@ -111,14 +138,14 @@ def parse_cancellation(value: Any) -> tuple[str, datetime | None]:
 
     ``requestedBy`` is what every request shows; of it, kind and id tell callers apart.
     """
-    reader = BodyReader(value, wanted=f"must be a JSON object such as {_CANCELLATION}")
+    reader = BodyReader(value, wanted=f"must be a JSON object such as {CANCELLATION}")
     reader.refuse_unknown(("requestedBy", "since"))
     named = value.get("requestedBy")
     sender = named if isinstance(named, dict) else {}
     kind, caller_id = (part if isinstance(part, str) else None for part in (sender.get("kind"), sender.get("id")))
     caller = RequestedBy(kind=kind or "", id=caller_id)
     if kind not in ("key", "entra", "queue", "local") or (caller.has_own_id and not caller_id):
-        reader.faults.add("/requestedBy", f"must be requestedBy as a request shows it, such as {_CANCELLATION}")
+        reader.faults.add("/requestedBy", f"must be requestedBy as a request shows it, such as {CANCELLATION}")
     since = reader.text("since", LONGEST_NAME)
     moment = parsed_or_none(since)
     if since and moment is None:
@@ -156,7 +183,7 @@ def _reason(reader: BodyReader, limits: RequestLimits) -> str | None:
     reason = reader.text("reason", _LONGEST_REASON)
     if limits.require_reason and not (reason or "").strip():
         reader.faults.add("/reason", "is required here (REQUIRE_REASON); say why, e.g. a ticket number")
-    return reason
+    return redacted(reason) if reason else reason
 
 
 def _refuse_too_many(members: dict[str, Any], limits: RequestLimits) -> None:

@@ -122,6 +122,11 @@ class Run:
         return self.held_at is not None and self.confirmed_at is None and not self.cancel_requested
 
     @property
+    def is_looking_up(self) -> bool:
+        """Whether it is not known yet how many users the request comes down to, nor whether it is to be held."""
+        return not self.planned and not self.held_at and not self.cancel_requested
+
+    @property
     def external_signals(self) -> tuple[bool, datetime | None]:
         """What the control routes have said so far."""
         return self.cancel_requested, self.confirmed_at

@@ -1,6 +1,7 @@
 """The queue handlers: every request message ends in a row of the status log, whatever it holds.
 
-A message that cannot be carried out now, because storage does not answer, goes back to its queue under its first id and
+A message that cannot be carried out now, because storage does not answer or new
+requests are refused, goes back to its queue under its first id and
 with its age, and waits longer each time: the host alone would give it up after five tries.
 """
 
@@ -10,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
-from revoke_core.domain.errors import GuardRefused, IdempotencyConflict, InvalidRequest, TooManyOpen
+from revoke_core.domain.errors import GuardRefused, IdempotencyConflict, InvalidRequest, RevokingPaused, TooManyOpen
 from revoke_core.domain.message import parse_message, referenced_request
 from revoke_core.domain.problems import IDEMPOTENCY_CONFLICT, NOT_PROCESSED, Problem, invalid_message
 from revoke_core.domain.redaction import truncate_redacted
@@ -66,6 +67,8 @@ class QueueHandlers:
             return
         try:
             await self._carry_out(waiting)
+        except RevokingPaused:
+            await self._give_back(waiting)
         except Exception as problem:  # noqa: BLE001 -- whatever it is, it must not use up the host's tries
             logs.failure("message_not_carried_out", problem, givenBack=waiting.given_back)
             await self._give_back(waiting)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from revoke_core.domain.lanes import Lane
     from revoke_core.domain.pacing import ConcurrencyLimit
 
 GateKind = Literal["read", "write"]
@@ -149,14 +150,15 @@ class Gates(Protocol):
 class Budget(Protocol):
     """The one write rate that all instances share; every revoke call costs one token."""
 
-    async def take(self, wanted: int, *, small: bool) -> int:
+    async def take(self, wanted: int, *, lane: Lane) -> int:
         """Take up to ``wanted`` tokens; 0 when there are none for this kind of request now.
 
-        Only small requests draw the last 100 tokens (a tenth of a small quota). Tokens come in blocks, so most calls
+        Only small requests draw the last 100 tokens (a tenth of a small quota), and of a caller beyond its share the
+        last 50 of them none. Tokens come in blocks, so most calls
         need no storage.
         """
 
-    async def prefetch(self, wanted: int, *, small: bool) -> None:
+    async def prefetch(self, wanted: int, *, lane: Lane) -> None:
         """Have a block ready for the next ``take``.
 
         Where that takes a write, the write refreshes the gates too, so no separate read is needed for a while.
@@ -165,7 +167,7 @@ class Budget(Protocol):
     async def give_back(self, tokens: int) -> None:
         """Return tokens that were taken for calls which never left."""
 
-    def next_at(self, wanted: int, *, small: bool) -> datetime:
+    def next_at(self, wanted: int, *, lane: Lane) -> datetime:
         """When so many tokens are likely to be there, as far as this instance knows; never in the past."""
 
     def concurrency_limit(self, items: int) -> ConcurrencyLimit:
@@ -179,6 +181,9 @@ class Budget(Protocol):
 
         ``pause`` is its ``Retry-After``; left out, what is left of the write gate, which then has to be closed before.
         """
+
+    def was_sent(self, items: int) -> None:
+        """Writes were answered, some perhaps with a 429: what may explain it."""
 
     def was_clean(self, items: int) -> None:
         """Writes were answered without a 429: the rate regains a little."""

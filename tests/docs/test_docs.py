@@ -11,6 +11,7 @@ from revoke_core.domain.problems import STABLE_CODES
 from revoke_core.settings import DEFAULTS, SETTING_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
 def page(name: str) -> str:
@@ -56,11 +57,26 @@ def test_the_error_page_names_every_code() -> None:
     assert sorted(listed) == sorted(set(STABLE_CODES))
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_what_is_pasted_holds_no_comment_behind_a_command(name: str) -> None:
+    """An interactive zsh knows no comments: their words would become arguments, and curl sends the key to such hosts.
+
+    A comment on its own line is an unknown command there, as long as it holds nothing that a shell acts on.
+    """
+    blocks = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", page(name), re.MULTILINE | re.DOTALL)
+    shells = [block for language, block in blocks if language in ("", "sh", "bash", "shell", "console")]
+    lines = [line.strip() for block in shells for line in block.splitlines()]
+    assert [line for line in lines if re.search(r"\S\s+# ", line)] == []
+    assert [line for line in lines if line.startswith("#") and re.search(r"[;&|<>()'\"`$]", line)] == []
+
+
 def test_the_readme_names_every_route() -> None:
     """The table of routes is the app's."""
-    declared = re.findall(r'@app\.route\("([^"]+)", methods=\["(\w+)"\]', page("function_app.py"))
+    declared = re.findall(r'@app\.route\("([^"]+)", methods=\[([^\]]+)\]', page("function_app.py"))
     listed = re.findall(r"^\| `(\w+) /api/([^`]+)`", page("README.md"), re.MULTILINE)
-    assert sorted((method, route) for route, method in declared) == sorted(listed)
+    assert sorted((method, route) for route, methods in declared for method in re.findall(r"\w+", methods)) == sorted(
+        listed
+    )
 
 
 def test_queues_and_tables_are_the_ones_the_docs_and_triggers_name() -> None:

@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pace_simulation import SERVERS, simulate
+from pace_simulation import SERVERS, simulate, simulate_after_hiccups
 
+from revoke_core.domain.lanes import Lane
 from revoke_core.domain.pacing import CUT, Block, ConcurrencyLimit, Pace
 
 NOW = datetime(2026, 9, 10, 14, 32, 27, tzinfo=UTC)
 QUOTA = 3000
-LOW = replace(Pace.start(QUOTA, NOW), tokens=150.0, assumed=False)
+LOW = replace(Pace.start(QUOTA, NOW), tokens=150.0, assumed=False, used=2850.0)
 SHORT, LONG = timedelta(seconds=10), timedelta(seconds=140)
 
 steps = st.lists(
@@ -32,7 +33,7 @@ def test_no_history_grants_more_than_capacity_and_refill(history: list[tuple[str
     pace, now, granted, full = Pace.start(quota, NOW), 0.0, 0, quota / 150
     for what, number in history:
         if what.startswith("take"):
-            tokens, pace = pace.take(number, at(now), small=what == "take small")
+            tokens, pace = pace.take(number, at(now), lane=Lane.SMALL if what == "take small" else Lane.LARGE)
             granted += tokens
         elif what == "give back":
             returned = min(number, granted)
@@ -40,7 +41,7 @@ def test_no_history_grants_more_than_capacity_and_refill(history: list[tuple[str
         elif what == "throttled":
             pace = pace.on(at(now)).throttled(sent_at=at(now), now=at(now), pause=timedelta(seconds=number))
         elif what == "clean":
-            pace = pace.on(at(now)).regain(number)
+            pace = pace.on(at(now)).regain(number).sent(number)
         else:
             now += number / 10
         assert granted <= quota + full * now + 1e-6
@@ -52,20 +53,20 @@ def test_a_large_request_takes_blocks_and_leaves_the_reserve() -> None:
     """60 tokens per storage write, and the last 100 only for small requests."""
     pace, taken = Pace.start(QUOTA, NOW), []
     while True:
-        tokens, pace = pace.take(20, NOW, small=False)
+        tokens, pace = pace.take(20, NOW, lane=Lane.LARGE)
         if tokens == 0:
             break
         taken.append(tokens)
     assert set(taken) == {60}
     assert 100 <= pace.tokens < 160
-    assert pace.take(20, NOW, small=True)[0] == 20
+    assert pace.take(20, NOW, lane=Lane.SMALL)[0] == 20
 
 
 def test_small_requests_share_the_reserve_one_by_one() -> None:
     """From the reserve only what is wanted: a block there would starve the next small request."""
     pace = replace(LOW, tokens=100.0)
     granted = 0
-    while (step := pace.take(1, NOW, small=True))[0]:
+    while (step := pace.take(1, NOW, lane=Lane.SMALL))[0]:
         granted, pace = granted + step[0], step[1]
     assert granted == 100
 
@@ -76,13 +77,13 @@ def test_the_reserve_is_a_tenth_of_a_small_quota(quota: int, reserve: int) -> No
     assert Pace.start(quota, NOW).reserve == reserve
 
 
-@pytest.mark.parametrize("small", [True, False])
-def test_next_at_names_the_moment_at_which_a_take_succeeds(small: bool) -> None:
+@pytest.mark.parametrize("lane", Lane)
+def test_next_at_names_the_moment_at_which_a_take_succeeds(lane: Lane) -> None:
     """Not earlier, or callers would ask storage in vain; not later, or they would waste the quota."""
     pace = replace(LOW, tokens=0.3)
-    moment = pace.next_at(20, small=small)
-    assert pace.take(20, moment, small=small)[0] >= 20
-    assert pace.take(20, moment - timedelta(milliseconds=60), small=small)[0] < 20
+    moment = pace.next_at(20, lane=lane)
+    assert pace.take(20, moment, lane=lane)[0] >= 20
+    assert pace.take(20, moment - timedelta(milliseconds=60), lane=lane)[0] < 20
 
 
 def test_a_429_after_a_low_bucket_cuts_once_per_gate() -> None:
@@ -104,15 +105,59 @@ def test_a_longer_gate_of_the_same_burst_keeps_the_bucket_from_filling() -> None
 def test_nothing_is_granted_while_the_gate_is_closed() -> None:
     """The bucket counts what refills until the gate opens, but gives none of it away before."""
     closed = LOW.throttled(sent_at=NOW, now=NOW, pause=SHORT)
-    assert closed.take(1, at(9.9), small=True)[0] == 0
-    assert closed.take(1, at(10), small=True)[0] == 1
+    assert closed.take(1, at(9.9), lane=Lane.SMALL)[0] == 0
+    assert closed.take(1, at(10), lane=Lane.SMALL)[0] == 1
 
 
 def test_the_first_429_of_a_full_bucket_refutes_the_bucket_and_not_the_rate() -> None:
     """That the quota was unused at the start was an assumption; the refill rate has not been seen yet."""
-    surprised = Pace.start(QUOTA, NOW).throttled(sent_at=NOW, now=NOW, pause=SHORT)
+    surprised = Pace.start(QUOTA, NOW).sent(500).throttled(sent_at=NOW, now=NOW, pause=SHORT)
     assert (surprised.share, surprised.tokens) == (1.0, 100)
     assert surprised.on(at(300)).assumed
+
+
+def test_a_429_that_our_own_use_cannot_explain_teaches_nothing() -> None:
+    """Six single calls refused with a second's wait, far below any quota: bucket and rate stay as they were."""
+    pace = Pace.start(QUOTA, NOW)
+    for number in range(6):
+        moment = at(12 * number)
+        taken, pace = pace.take(1, moment, lane=Lane.SMALL)
+        assert taken
+        pace = pace.on(moment).throttled(sent_at=moment, now=moment, pause=timedelta(seconds=1)).regain(1).sent(1)
+    assert pace.share == 1
+    assert pace.take(1, at(61), lane=Lane.LARGE)[1].tokens > QUOTA - 200
+
+
+def test_after_six_lone_429s_a_large_request_is_as_fast_as_in_a_fresh_app() -> None:
+    """3,000 users, 150 quiet seconds after the service hiccuped: within one and a half times a fresh app's time."""
+    for seed in range(5):
+        fresh = simulate("bucket", QUOTA, seed=seed)
+        assert simulate_after_hiccups(QUOTA, seed=seed, quiet=150).seconds <= 1.5 * fresh.seconds
+        # And at once, without the quiet time, no slower than one call after the other.
+        assert simulate_after_hiccups(300, seed=seed, quiet=0).seconds <= 3 * simulate("bucket", 300, seed=seed).seconds
+
+
+@pytest.mark.parametrize("step", [1, 7, 60, 870])
+@pytest.mark.parametrize("pause", [1, 10, 150, 3600])
+def test_fifteen_minutes_without_a_429_make_the_rate_whole(step: int, pause: int) -> None:
+    """However often it was cut, however long the last pause, and whether anybody asked meanwhile."""
+    pace, seconds = LOW, 0
+    for number in range(60):
+        seconds = 200 * number
+        pace = replace(pace.on(at(seconds)), tokens=1500.0, used=500.0, assumed=False)
+        pace = pace.throttled(sent_at=at(seconds), now=at(seconds), pause=timedelta(seconds=pause))
+    assert pace.rate < 2
+    for elapsed in range(0, 900, step):
+        pace = pace.on(at(seconds + elapsed))
+    pace = pace.on(at(seconds + 900))
+    assert (pace.share, pace.tokens) == (1.0, QUOTA)
+
+
+def test_under_load_a_cut_rate_waits_before_it_fades() -> None:
+    """Five minutes: a limit that is really lower answers the next 429 sooner, and time alone shall not provoke one."""
+    cut = LOW.throttled(sent_at=NOW, now=NOW, pause=SHORT)
+    assert cut.on(at(309)).share == cut.share
+    assert cut.share < cut.on(at(320)).share < 1
 
 
 def test_a_long_pause_after_a_used_up_bucket_is_the_end_of_a_window() -> None:
@@ -128,10 +173,19 @@ def test_the_rate_regains_to_the_full_one_and_falls_to_one_a_second() -> None:
     low = LOW
     for number in range(100):
         moment = at(20 * number)
-        low = replace(low, tokens=0.0).throttled(sent_at=moment, now=moment, pause=SHORT)
+        low = replace(low, tokens=0.0, used=500.0).throttled(sent_at=moment, now=moment, pause=SHORT)
     assert low.rate == 1
     assert 1 < low.regain(100).rate < 1.2
     assert low.regain(1_000_000).rate == 20
+
+
+def test_a_lower_limit_is_learnt_from_refusals_that_repeat() -> None:
+    """Each call of 20 is refused although little gets through: by and by the refused ones themselves explain it."""
+    pace, now = replace(Pace.start(QUOTA, NOW), assumed=False), 0.0
+    for _ in range(60):
+        pace = pace.on(at(now)).sent(20).throttled(sent_at=at(now), now=at(now), pause=SHORT)
+        now += 11
+    assert pace.rate < 5
 
 
 def test_an_estimate_counts_the_burst_and_then_the_rate() -> None:
@@ -143,17 +197,17 @@ def test_an_estimate_counts_the_burst_and_then_the_rate() -> None:
 def test_a_block_of_a_low_bucket_is_spent_at_the_buckets_rate() -> None:
     """One batch on its way when a refusal comes, not a whole block; a small request need not wait for its turn."""
     block = Block.of(60, replace(LOW, tokens=100.0), NOW)
-    given, block = block.spend(20, NOW, small=False)
+    given, block = block.spend(20, NOW, lane=Lane.LARGE)
     assert given == 20
-    assert block.spend(20, at(0.9), small=False)[0] == 0
-    assert block.spend(20, at(1), small=False)[0] == 20
-    assert block.spend(1, at(0.1), small=True)[0] == 1
+    assert block.spend(20, at(0.9), lane=Lane.LARGE)[0] == 0
+    assert block.spend(20, at(1), lane=Lane.LARGE)[0] == 20
+    assert block.spend(1, at(0.1), lane=Lane.SMALL)[0] == 1
 
 
 def test_a_block_of_a_full_bucket_is_a_burst() -> None:
     """As long as the bucket holds more, calls leave as fast as Graph answers."""
-    _, block = Block.of(60, Pace.start(QUOTA, NOW), NOW).spend(20, NOW, small=False)
-    assert block.spend(60, NOW, small=False)[0] == 40
+    _, block = Block.of(60, Pace.start(QUOTA, NOW), NOW).spend(20, NOW, lane=Lane.LARGE)
+    assert block.spend(60, NOW, lane=Lane.LARGE)[0] == 40
 
 
 def test_the_window_opens_with_clean_answers_and_closes_with_a_refusal() -> None:
@@ -163,7 +217,11 @@ def test_the_window_opens_with_clean_answers_and_closes_with_a_refusal() -> None
         sizes.append(window.size)
         window = window.after_clean()
     assert (sizes[:3], sizes[41], sizes[42], window.size) == ([1, 2, 4], 4, 5, 8)
-    assert window.after_throttled() == ConcurrencyLimit.of(QUOTA, QUOTA)
+    window, after = window.after_throttled(), []
+    for _ in range(22):
+        after.append(window.size)
+        window = window.after_clean()
+    assert after == [1] * 21 + [2]
 
 
 def test_a_request_larger_than_the_bucket_has_fewer_calls_on_their_way() -> None:
@@ -173,7 +231,10 @@ def test_a_request_larger_than_the_bucket_has_fewer_calls_on_their_way() -> None
         window = window.after_clean()
     assert window.size == 3
     assert window.after_clean().size == 4
-    assert window.after_throttled().after_clean().after_clean().size == 3
+    window = window.after_throttled()
+    for _ in range(22):
+        window = window.after_clean()
+    assert window.size == 3
 
 
 @pytest.mark.parametrize(
@@ -184,6 +245,7 @@ def test_a_request_larger_than_the_bucket_has_fewer_calls_on_their_way() -> None
         ("fixed window", 0.95, 0.01),
         ("hidden limit", 0.97, 0.01),
         ("empty", 0.93, 0.005),
+        ("hiccups", 0.96, 0.005),
     ],
 )
 def test_every_kind_of_server_is_used_to_the_full(server: str, least: float, refused: float) -> None:
@@ -219,4 +281,4 @@ def test_once_a_quota_is_spent_only_as_many_calls_leave_as_the_rate_needs() -> N
 
 def test_every_server_is_in_the_table_above() -> None:
     """A server added to the simulation gets its bars."""
-    assert set(SERVERS) == {"bucket", "refusals cost", "fixed window", "hidden limit", "empty"}
+    assert set(SERVERS) == {"bucket", "refusals cost", "fixed window", "hidden limit", "empty", "hiccups"}

@@ -60,6 +60,8 @@ def test_other_claims_are_no_roles(kind: str) -> None:
     [
         ([claim(NAME, "first"), claim("name", "second")], "first"),
         ([claim("preferred_username", "adele@contoso.com")], "adele@contoso.com"),
+        ([claim("name", "Root Admin"), claim("preferred_username", "adele@contoso.com")], "adele@contoso.com"),
+        ([claim(NAME, "Root Admin"), claim("upn", "adele@contoso.com")], "adele@contoso.com"),
         ([claim("name", "  "), claim(NAME, "Adele")], "Adele"),
         ([claim(NAME, "Adele\r\n\x1b[31mVance\ud800\u202e")], "Adele[31mVance"),
         ([claim(NAME, "x" * 500)], "x" * 200),
@@ -67,8 +69,15 @@ def test_other_claims_are_no_roles(kind: str) -> None:
     ],
 )
 def test_a_name_is_fit_for_a_log_and_a_table(claims: list[dict[str, Any]], expected: str | None) -> None:
-    """The provider's name claim first; no control characters, at most 200 characters."""
+    """The user name that the tenant gives before one that people choose; no control characters, at most 200."""
     assert read([claim("oid", OID), *claims]).name == expected
+
+
+def test_a_claim_of_the_provider_s_choice_is_no_better_name() -> None:
+    """It may be a display name, which people can often change themselves."""
+    claims = [claim("oid", OID), claim("nickname", "Root Admin"), claim("upn", "adele@contoso.com")]
+    assert read(claims, name_typ="nickname").name == "adele@contoso.com"
+    assert read(claims[:2], name_typ="nickname").name == "Root Admin"
 
 
 @pytest.mark.parametrize(

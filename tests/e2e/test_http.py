@@ -125,6 +125,7 @@ async def test_the_key_may_stand_in_the_query_and_no_content_type_is_needed(
 async def test_health_needs_no_key_and_tells_nothing(api: Api) -> None:
     """Liveness for load balancers."""
     assert (await api.call("GET", "health")).json == {"status": "ok"}
+    assert (await api.call("HEAD", "health")).status == 200
 
 
 async def test_an_async_request_is_durable_and_polled_without_a_key(api: Api, person: dict[str, Any]) -> None:

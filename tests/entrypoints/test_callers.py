@@ -47,6 +47,25 @@ async def test_a_key_in_the_query_is_known_however_its_name_is_written(
     await app.close()
 
 
+@pytest.mark.parametrize("added", [", x", ",x", ",", ", y, z"])
+async def test_a_key_that_is_given_twice_is_the_one_the_host_accepted(azurite: str, added: str) -> None:
+    """The host lets the first in and hands both on: a word behind it does not make the caller another one."""
+    app = build(read_settings({"AzureWebJobsStorage": azurite}))
+    secret, body = uuid.uuid4().hex, b'{"user": "adele@contoso.com"}'
+    calls = [
+        HttpCall(headers={"prefer": "respond-async"} | header, query=query, body=body)
+        for header, query in (
+            ({"x-functions-key": secret}, {}),
+            ({"x-functions-key": secret + added}, {}),
+            ({}, {"code": secret + added}),
+            ({"x-functions-key": secret + added}, {"code": "another"}),
+        )
+    ]
+    answers = [json.loads((await app.submit.submit(call)).body) for call in calls]
+    assert len({answer["requestedBy"]["id"] for answer in answers}) == 1
+    await app.close()
+
+
 @pytest.fixture
 async def guarded() -> AsyncIterator[App]:
     """The app with App Service authentication in front, as the platform's own setting says."""

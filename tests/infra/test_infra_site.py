@@ -13,6 +13,7 @@ SITE = "Microsoft.Web/sites"
 PLATFORM = {
     "AzureWebJobsStorage__blobServiceUri",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
 }
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings#flex-consumption-plan-deprecations
@@ -72,8 +73,9 @@ def test_given_settings_arrive_as_meant() -> None:
     assert given["PROTECTED_USERS"] == "breakglass@contoso.com,44444444-4444-4444-8444-444444444444"
     assert given["PROTECTED_GROUP"] == "55555555-5555-4555-8555-555555555555"
     assert (given["MAX_USERS"], given["MAX_UNCONFIRMED_USERS"]) == ("50000", "0")
-    switches = ("REQUIRE_REASON", "REVOKING_PAUSED", "PROTECTION_STRICT")
-    assert [given[name] for name in switches] == ["true"] * 3
+    switches = ("REQUIRE_REASON", "PROTECTION_STRICT")
+    assert [given[name] for name in switches] == ["true"] * 2
+    assert given["REVOKING_PAUSED"] == "refuse"
     assert (given["GRAPH_WRITES_PER_150S"], given["RETENTION_DAYS"], given["IN_CALL_SECONDS"]) == ("1500", "730", "30")
     assert given["PUBLIC_BASE_URL"] == "https://revoke.contoso.com"
     assert given["GRAPH_ENDPOINT"] == given["GRAPH_RESOURCE"] == "https://graph.microsoft.com"

@@ -13,6 +13,7 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from revoke_core.domain.lanes import Lane
 from revoke_core.domain.pacing import Block, ConcurrencyLimit, Pace
 
 BATCH = 20
@@ -70,7 +71,23 @@ class FixedWindow:
         return (items - 1) // self.capacity * self.length
 
 
+@dataclass(kw_only=True)
+class Hiccups(Bucket):
+    """A bucket whose service answers the first calls 429, one item of each, though its quota is untouched."""
+
+    left: int = 6
+    last: float = -1.0
+
+    def take(self, now: float) -> float | None:
+        """``None`` when admitted, else the Retry-After: one second for a hiccup."""
+        if self.left and now != self.last:
+            self.left, self.last = self.left - 1, now
+            return 1.0
+        return super().take(now)
+
+
 SERVERS = {
+    "hiccups": Hiccups,
     "bucket": Bucket,
     "refusals cost": lambda: Bucket(refusal_costs=1),
     "fixed window": FixedWindow,
@@ -131,7 +148,7 @@ class Sender:
                 return self._wake((self.items - self.pending + 1) / self.per_second)
             count = self._take(now)
             if count == 0:
-                moment = self.block.free_at if self.block.tokens else self.pace.next_at(BATCH, small=False)
+                moment = self.block.free_at if self.block.tokens else self.pace.next_at(BATCH, lane=Lane.LARGE)
                 return self._wake(max(now + 0.001, (moment - ZERO).total_seconds()))
             self.in_flight += 1
             self.pending -= count
@@ -148,17 +165,18 @@ class Sender:
         moment = ZERO + timedelta(seconds=now)
         wanted = min(BATCH, self.pending)
         if self.block.tokens == 0:
-            taken, self.pace = self.pace.take(wanted, moment, small=False)
+            taken, self.pace = self.pace.take(wanted, moment, lane=Lane.LARGE)
             if taken == 0:
                 return 0
             self.block = Block.of(taken, self.pace, moment)
-        given, self.block = self.block.spend(wanted, moment, small=False)
+        given, self.block = self.block.spend(wanted, moment, lane=Lane.LARGE)
         return given
 
     def _answered(self, now: float, sent: float, count: int, refused: list[float]) -> None:
         self.in_flight -= 1
         if len(refused) < count:
             self.done = now
+        self.pace = self.pace.on(ZERO + timedelta(seconds=now)).sent(count)
         if not refused:
             self.pace = self.pace.regain(count)
             self.window = self.window.after_clean()
@@ -169,10 +187,23 @@ class Sender:
         moment, pause = ZERO + timedelta(seconds=now), max(refused)
         self.gate = max(self.gate, now + pause)
         sent_at = ZERO + timedelta(seconds=sent)
-        self.pace = self.pace.on(moment).throttled(sent_at=sent_at, now=moment, pause=timedelta(seconds=pause))
-        self.block = Block(tokens=0, free_at=ZERO)
+        before = self.pace.on(moment)
+        self.pace = before.throttled(sent_at=sent_at, now=moment, pause=timedelta(seconds=pause))
+        if self.pace != before or sent_at < before.quiet_until:
+            self.block = Block(tokens=0, free_at=ZERO)
 
 
 def simulate(server: str, items: int, *, seed: int, per_second: float = 1e9) -> Outcome:
     """One large request of so many items, planned at so many a second, against one of ``SERVERS``."""
     return Sender(SERVERS[server](), items, seed, per_second).run()
+
+
+def simulate_after_hiccups(items: int, *, seed: int, quiet: float) -> Outcome:
+    """The same, ``quiet`` seconds after an app's first six single calls, twelve seconds apart, were answered 429."""
+    sender = Sender(Bucket(), items, seed, 1e9)
+    for number in range(6):
+        moment = ZERO + timedelta(seconds=12 * number - 60 - 1 - quiet)
+        pace = sender.pace if number else Pace.start(3000, moment)
+        _, pace = pace.take(1, moment, lane=Lane.SMALL)
+        sender.pace = pace.on(moment).sent(1).throttled(sent_at=moment, now=moment, pause=timedelta(seconds=1))
+    return sender.run()

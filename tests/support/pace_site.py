@@ -9,6 +9,7 @@ from revoke_core.adapters.pacing.budget import StoredBudget
 from revoke_core.adapters.pacing.gates import StoredGates
 from revoke_core.adapters.pacing.row import SharedPaceRow
 from revoke_core.adapters.storage import Storage
+from revoke_core.domain.lanes import Lane
 from revoke_core.settings import StorageSettings
 
 QUOTA = 3000
@@ -57,9 +58,9 @@ class Site:
         return self.instances[-1]
 
 
-async def drained(instance: Instance, *, small: bool = False) -> int:
+async def drained(instance: Instance, *, lane: Lane = Lane.LARGE) -> int:
     """Take until there is nothing left; how many tokens that were."""
     total = 0
-    while given := await instance.budget.take(20, small=small):
+    while given := await instance.budget.take(20, lane=lane):
         total += given
     return total

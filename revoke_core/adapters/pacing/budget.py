@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core import logs
 from revoke_core.adapters.pacing.row import UNTIL
+from revoke_core.domain.lanes import Lane
 from revoke_core.domain.pacing import Block, ConcurrencyLimit, Pace
 from revoke_core.domain.timestamps import parsed_or_none
 
@@ -35,22 +36,22 @@ class StoredBudget:
         now = clock.now()
         self._block = Block(tokens=0, free_at=now)
         self._used_at = now
-        self._clean = 0
+        self._clean = self._sent = 0
         self._lock = asyncio.Lock()
 
-    async def take(self, wanted: int, *, small: bool) -> int:
+    async def take(self, wanted: int, *, lane: Lane) -> int:
         """Spend from the current block; an empty one asks storage, once."""
-        given = self._spend(wanted, small=small)
+        given = self._spend(wanted, lane=lane)
         if given or self._current_block().tokens or wanted <= 0:
             return given
-        await self.prefetch(wanted, small=small)
-        return self._spend(wanted, small=small)
+        await self.prefetch(wanted, lane=lane)
+        return self._spend(wanted, lane=lane)
 
-    async def prefetch(self, wanted: int, *, small: bool) -> None:
+    async def prefetch(self, wanted: int, *, lane: Lane) -> None:
         """Take a block unless there is one: a task that waited for the lock finds the block taken before it."""
         async with self._lock:
             if not self._current_block().tokens:
-                await self._take_block(wanted, small=small)
+                await self._take_block(wanted, lane=lane)
 
     async def give_back(self, tokens: int) -> None:
         """Keep them for the next call; while the gate is closed they are worth nothing."""
@@ -58,12 +59,12 @@ class StoredBudget:
             self._block = self._current_block().more(tokens)
             self._used_at = self._clock.now()
 
-    def next_at(self, wanted: int, *, small: bool) -> datetime:
+    def next_at(self, wanted: int, *, lane: Lane) -> datetime:
         """From the current block, else from the bucket as read last."""
         now, block = self._clock.now(), self._current_block()
         if block.tokens:
-            return now if small else max(now, block.free_at)
-        return max(now, self._pace().next_at(wanted, small=small))
+            return max(now, block.free_at) if lane is Lane.LARGE else now
+        return max(now, self._pace().next_at(wanted, lane=lane))
 
     def concurrency_limit(self, items: int) -> ConcurrencyLimit:
         """By the quota."""
@@ -74,21 +75,25 @@ class StoredBudget:
         return self._pace().on(self._clock.now()).most_calls(call_seconds, size)
 
     async def was_throttled(self, *, sent_at: datetime, pause: timedelta | None = None) -> None:
-        """Drop the block, and write what the 429 teaches unless it teaches nothing new."""
+        """Write what the 429 teaches and drop the block, unless it teaches nothing new."""
         now = self._clock.now()
         if pause is None:
             until = self._gate_end(self._row.columns)
             pause = max(timedelta(0), until - now) if until else timedelta(0)
-        self._block = Block(tokens=0, free_at=now)
 
         def throttled(columns: Mapping[str, Any]) -> dict[str, Any] | None:
-            before = self._pace(columns).on(now)
+            before = self._pace(columns).on(now).regain(self._clean).sent(self._sent)
             after = before.throttled(sent_at=sent_at, now=now, pause=pause)
             return None if after == before else _columns(after)
 
         if await self._row.change(throttled):
             self._clean = 0
+            self._block = Block(tokens=0, free_at=now)
             logs.event("graph_rate_learnt", per_second=round(self._pace().rate, 2), pause=round(pause.total_seconds()))
+
+    def was_sent(self, items: int) -> None:
+        """Counted here and written with the next block."""
+        self._sent += items
 
     def was_clean(self, items: int) -> None:
         """Counted here and written with the next block."""
@@ -101,18 +106,18 @@ class StoredBudget:
         pace = self._pace().on(max(now, self._gate_end(self._row.columns) or now))
         return (pace.at - now).total_seconds() + pace.seconds_for(tokens)
 
-    async def _take_block(self, wanted: int, *, small: bool) -> None:
+    async def _take_block(self, wanted: int, *, lane: Lane) -> None:
         """Take a block from the bucket as read last; when that one is too low, refresh and try once more."""
-        granted, clean, left = 0, 0, self._pace()
+        granted, clean, sent, left = 0, 0, 0, self._pace()
 
         def without_block(columns: Mapping[str, Any]) -> dict[str, Any] | None:
-            nonlocal granted, clean, left
-            now, clean, granted = self._clock.now(), self._clean, 0
+            nonlocal granted, clean, sent, left
+            now, clean, sent, granted = self._clock.now(), self._clean, self._sent, 0
             gate_end = self._gate_end(columns)
             if gate_end and gate_end > now:
                 # The block would expire before it could be spent.
                 return None
-            granted, left = self._pace(columns).on(now).regain(clean).take(wanted, now, small=small)
+            granted, left = self._pace(columns).on(now).regain(clean).sent(sent).take(wanted, now, lane=lane)
             return _columns(left) if granted else None
 
         taken = await self._row.change(without_block)
@@ -121,13 +126,14 @@ class StoredBudget:
             taken = await self._row.change(without_block)
         if taken:
             self._clean -= clean
+            self._sent -= sent
             now = self._clock.now()
             self._block = Block.of(granted, left, now).more(self._current_block().tokens)
             self._used_at = now
 
-    def _spend(self, wanted: int, *, small: bool) -> int:
+    def _spend(self, wanted: int, *, lane: Lane) -> int:
         now = self._clock.now()
-        given, self._block = self._current_block().spend(wanted, now, small=small)
+        given, self._block = self._current_block().spend(wanted, now, lane=lane)
         if given:
             self._used_at = now
         return given
@@ -158,6 +164,7 @@ class StoredBudget:
             share=float(columns["Share"]),
             assumed=bool(columns["Assumed"]),
             spent=float(columns.get("Spent") or 0.0),
+            used=float(columns.get("Used") or 0.0),
         )
 
 
@@ -170,4 +177,5 @@ def _columns(pace: Pace) -> dict[str, Any]:
         "Share": float(pace.share),
         "Assumed": pace.assumed,
         "Spent": float(pace.spent),
+        "Used": float(pace.used),
     }

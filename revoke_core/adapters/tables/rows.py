@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 from revoke_core.domain.identifiers import inverted_time
 from revoke_core.domain.lanes import Lane
 from revoke_core.domain.problems import Problem
+from revoke_core.domain.redaction import storable
 from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
 from revoke_core.domain.responses import Ambiguity
 from revoke_core.domain.timestamps import parsed_or_none, written
 from revoke_core.domain.user_state import Counts, UserRow, UserStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 Entity = dict[str, Any]
+
+# A text column holds 64 KiB of UTF-16 (https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model).
+_LONGEST_TEXT: Final = 32_000
 
 # Three hexadecimal digits of inverted milliseconds: one partition per 2.2 years, newest partition first.
 _PARTITION_DIGITS: Final = 3
@@ -48,7 +52,7 @@ def problem_columns(problem: Problem | None) -> Entity:
         "ErrorCode": problem.code,
         "ErrorMessage": problem.message,
         "ErrorHint": problem.hint or None,
-        "ErrorErrors": json.dumps(problem.faults) if problem.faults else None,
+        "ErrorErrors": json_text(problem.faults) if problem.faults else None,
     }
 
 
@@ -60,7 +64,7 @@ def problem_from(entity: Mapping[str, Any]) -> Problem | None:
         entity["ErrorCode"],
         entity.get("ErrorMessage") or "",
         entity.get("ErrorHint") or "",
-        tuple(json.loads(entity.get("ErrorErrors") or "[]")),
+        tuple(json_items(entity.get("ErrorErrors"))),
     )
 
 
@@ -70,8 +74,47 @@ def pascal(name: str) -> str:
 
 
 def present(entity: Entity) -> Entity:
-    """Without empty columns, for a table has no null."""
-    return {name: value for name, value in entity.items() if value is not None}
+    """Without empty columns, for a table has no null, and with every text as a column can hold it."""
+    return {
+        name: _fitting(value) if isinstance(value, str) else value
+        for name, value in entity.items()
+        if value is not None
+    }
+
+
+def json_text(items: Sequence[Any]) -> str:
+    """As many of the items as one column holds, as JSON."""
+    texts: list[str] = []
+    left = _LONGEST_TEXT - 2
+    for item in items:
+        text = storable(json.dumps(item, ensure_ascii=False))
+        left -= _units(text) + 1
+        if left < 0:
+            break
+        texts.append(text)
+    return f"[{','.join(texts)}]"
+
+
+def json_items(text: str | None) -> list[Any]:
+    """The items of a column; none of one that is damaged."""
+    try:
+        items = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return items if isinstance(items, list) else []
+
+
+def _fitting(text: str) -> str:
+    """Encodable, and cut to what a column holds."""
+    if text.isascii():
+        return text[:_LONGEST_TEXT]
+    text = storable(text)
+    return text if _units(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT // 2]
+
+
+def _units(text: str) -> int:
+    """How long storage takes a text to be: UTF-16 code units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
 def time_text(moment: datetime | None) -> str | None:
@@ -137,7 +180,7 @@ def record_entity(record: RequestRecord) -> Entity:
         "DryRun": record.dry_run,
         "Verify": record.verify,
         # Written even when empty: a merge would leave an old warning.
-        "Warnings": json.dumps(record.warnings),
+        "Warnings": json_text(record.warnings),
         "MessageText": record.message_text,
         "RetryOf": record.retry_of,
         "Lane": record.lane.value,
@@ -165,7 +208,7 @@ def record_from(entity: Mapping[str, Any]) -> RequestRecord:
         reason=entity.get("Reason"),
         dry_run=bool(entity.get("DryRun")),
         verify=bool(entity.get("Verify", True)),
-        warnings=tuple(json.loads(entity.get("Warnings") or "[]")),
+        warnings=tuple(json_items(entity.get("Warnings"))),
         counts=counts_from(entity),
         problem=problem_from(entity),
         message_text=entity.get("MessageText"),

@@ -6,7 +6,15 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from revoke_core.adapters.tables.rows import counts_columns, counts_from, moment_from, present, time_text
+from revoke_core.adapters.tables.rows import (
+    counts_columns,
+    counts_from,
+    json_items,
+    json_text,
+    moment_from,
+    present,
+    time_text,
+)
 from revoke_core.domain.problems import Problem
 from revoke_core.domain.run import Run, SendIntent
 from revoke_core.domain.timestamps import parsed_or_none, written
@@ -47,7 +55,7 @@ def run_entity(run: Run, write_id: str) -> Entity:
         "Failures": run.failures,
         "BlockedBy": run.blocked_by,
         "GraphCode": run.graph_code,
-        "Warnings": json.dumps(run.warnings) if run.warnings else None,
+        "Warnings": json_text(run.warnings) if run.warnings else None,
         "Refusal": _problem_text(run.refusal),
         "AbortReason": _problem_text(run.abort_reason),
         "WriteId": write_id,
@@ -83,7 +91,7 @@ def run_from(entity: Mapping[str, Any], version: str) -> Run:
         failures=int(entity.get("Failures") or 0),
         blocked_by=entity.get("BlockedBy"),
         graph_code=entity.get("GraphCode"),
-        warnings=tuple(json.loads(entity.get("Warnings") or "[]")),
+        warnings=tuple(json_items(entity.get("Warnings"))),
         refusal=_problem_from_text(entity.get("Refusal")),
         abort_reason=_problem_from_text(entity.get("AbortReason")),
         version=version,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from revoke_core import logs
 from revoke_core.adapters.storage import REQUESTS_TABLE
 from revoke_core.adapters.tables.inputs import StoredInputs
 from revoke_core.adapters.tables.rows import (
@@ -108,4 +109,14 @@ class TableStatusLog(TableUserRows):
             clauses.append("PartitionKey le @partition")
             values |= {"partition": request_partition(oldest), "end": f"{oldest}~"}
         page = await self._requests.page(" and ".join(clauses), values, size, token, select=RECORD_COLUMNS)
-        return Page(items=[record_from(entity) for entity in page.items], token=page.token)
+        found = (_record_or_none(entity) for entity in page.items)
+        return Page(items=[record for record in found if record], token=page.token)
+
+
+def _record_or_none(entity: Any) -> RequestRecord | None:
+    """A damaged row, or one of a later version of the app, keeps nobody from seeing the others."""
+    try:
+        return record_from(entity)
+    except (KeyError, TypeError, ValueError) as problem:
+        logs.failure("request_unreadable", problem, requestId=entity.get("RowKey"))
+        return None

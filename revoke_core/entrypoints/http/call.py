@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from revoke_core.domain.body_reader import LONGEST_KEY
-from revoke_core.domain.errors import Fault, InvalidRequest
+from revoke_core.domain.body_reader import LONGEST_KEY, escaped
+from revoke_core.domain.errors import Fault, Faults, InvalidRequest
+from revoke_core.domain.identifiers import USER_FORM, UserRef, parse_user
+from revoke_core.domain.redaction import redacted
 from revoke_core.domain.request_record import Correlation
 from revoke_core.domain.timestamps import parsed
 
@@ -19,7 +21,9 @@ _LARGEST_PAGE: Final = 1000
 _DEFAULT_PAGE: Final = 100
 _LONGEST_WAIT: Final = 100
 _LONGEST_CORRELATION: Final = 200
+_NO_PARAMETERS: Final = "this call takes none: what a POST is to do stands in its JSON body"
 _DIGITS: Final = re.compile(r"0*([0-9]{1,9})")
+_KEY_PARAMETER: Final = "code"
 _KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -33,26 +37,38 @@ class HttpCall:
 
     @property
     def function_key(self) -> str | None:
-        """The function key that the host accepted, if it asked for one."""
-        in_query = (value for name, value in self.query.items() if is_key_parameter(name))
-        return self.headers.get("x-functions-key") or next(in_query, None)
+        """The function key that the host accepted, if it asked for one.
 
-    @property
-    def idempotency_key(self) -> str | None:
-        """The ``Idempotency-Key`` header, 1 to 255 printable ASCII characters, else ``InvalidRequest``."""
-        key = self.headers.get("idempotency-key")
-        if key is not None and (len(key) > LONGEST_KEY or not _KEY.fullmatch(key)):
-            detail = f"the header must have 1 to {LONGEST_KEY} printable ASCII characters"
-            raise InvalidRequest([Fault("/Idempotency-Key", detail)])
-        return key
+        Of a key that is given twice the host accepts the first, and hands both on joined by a comma.
+        """
+        in_query = (value for name, value in self.query.items() if name.lower() == _KEY_PARAMETER)
+        given = self.headers.get("x-functions-key") or next(in_query, "")
+        return given.partition(",")[0].strip() or None
+
+    def idempotency_key(self, content: Any) -> str | None:
+        """The ``Idempotency-Key`` header or, for callers who cannot set one, the body's ``idempotencyKey``.
+
+        ``InvalidRequest`` unless it has 1 to 255 printable ASCII characters, and where the two differ.
+        """
+        in_header = self.headers.get("idempotency-key")
+        in_body = content.get("idempotencyKey") if isinstance(content, dict) else None
+        for pointer, key in (("/Idempotency-Key", in_header), ("/idempotencyKey", in_body)):
+            is_text = isinstance(key, str) and len(key) <= LONGEST_KEY and _KEY.fullmatch(key)
+            if key is not None and not is_text:
+                detail = f"must have 1 to {LONGEST_KEY} printable ASCII characters"
+                raise InvalidRequest([Fault(pointer, detail)])
+        if in_header is not None and in_body is not None and in_header != in_body:
+            detail = "is not the key in the header Idempotency-Key; give one of them, or the same twice"
+            raise InvalidRequest([Fault("/idempotencyKey", detail)])
+        return in_header if in_header is not None else in_body
 
     @property
     def correlation(self) -> Correlation:
-        """What Logic Apps and Power Automate send to find the call again, each value cut to 200 characters."""
+        """What Logic Apps and Power Automate send to find the call again, redacted and cut to 200 characters."""
 
         def header(*names: str) -> str | None:
             found = next((self.headers[name] for name in names if self.headers.get(name)), None)
-            return found[:_LONGEST_CORRELATION] if found else None
+            return redacted(found)[:_LONGEST_CORRELATION] if found else None
 
         return Correlation(
             client_request_id=header("x-ms-client-request-id", "client-request-id"),
@@ -62,9 +78,9 @@ class HttpCall:
         )
 
 
-def is_key_parameter(name: str) -> bool:
-    """Whether a query parameter holds a function key; the host takes ``code`` in any case."""
-    return name.lower() == "code"
+def is_platform_parameter(name: str) -> bool:
+    """Whether a query parameter is the host's, which takes a key and the key's name in any case."""
+    return name.lower() in (_KEY_PARAMETER, "clientid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +112,19 @@ def _whole(text: str, most: int) -> int | None:
 
 
 class Query:
-    """Query parameters read one by one; ``check`` raises one ``InvalidRequest`` for all that are wrong."""
+    """Query parameters read one by one; ``check`` raises one ``InvalidRequest`` for all that are wrong.
+
+    A parameter that the route did not read is wrong: its caller believes that it does something.
+    """
 
     def __init__(self, call: HttpCall) -> None:
         self._call = call
-        self._faults: list[Fault] = []
+        self._faults = Faults()
+        self._known: dict[str, None] = {}
 
     def text(self, name: str) -> str | None:
         """A parameter, or ``None`` when it is absent or empty."""
+        self._known[name] = None
         return self._call.query.get(name) or None
 
     def choice(self, name: str, choices: Iterable[str]) -> str | None:
@@ -122,6 +143,14 @@ class Query:
             self.add_fault(name, "must be an RFC 3339 time such as 2026-09-10T14:32:27Z")
             return None
 
+    def user(self, name: str) -> UserRef | None:
+        """A user; no name holds a blank, so one within it is a plus sign that was not encoded."""
+        value = self.text(name)
+        user = parse_user(value.strip().replace(" ", "+")) if value else None
+        if value and user is None:
+            self.add_fault(name, USER_FORM)
+        return user
+
     def page_size(self) -> int:
         """``pageSize``, 1 to 1000."""
         value = self.text("pageSize")
@@ -132,9 +161,13 @@ class Query:
 
     def add_fault(self, name: str, detail: str) -> None:
         """Note that a parameter is wrong."""
-        self._faults.append(Fault(f"/{name}", detail))
+        self._faults.add(f"/{name}", detail)
 
     def check(self) -> None:
-        """Raise ``InvalidRequest`` when any parameter was wrong."""
+        """Raise ``InvalidRequest`` when any parameter was wrong or unknown."""
+        known = f"known are {', '.join(self._known)}" if self._known else _NO_PARAMETERS
+        for name in self._call.query:
+            if name not in self._known and not is_platform_parameter(name):
+                self._faults.add(f"/{escaped(name)}", f"is not a known query parameter; {known}")
         if self._faults:
             raise InvalidRequest(self._faults)

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from revoke_core import logs
 from revoke_core.domain import signing
 from revoke_core.domain.errors import Unavailable
-from revoke_core.entrypoints.http.call import is_key_parameter
+from revoke_core.entrypoints.http.call import is_platform_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +29,8 @@ class Links:
         return f"{self._base}/revocations/{quote(request_id)}" + (f"/{part}" if part else "")
 
     def next_page(self, path: str, query: Mapping[str, str], token: str) -> str:
-        """The next page of a list for the same query, without the function key that may stand in it."""
-        repeated = {name: value for name, value in query.items() if not is_key_parameter(name)}
+        """The next page of a list for the same query, without what is the host's in it, such as a function key."""
+        repeated = {name: value for name, value in query.items() if not is_platform_parameter(name)}
         return f"{self._base}/{path}?{urlencode(repeated | {'continuationToken': token})}"
 
     async def operation(self, request_id: str) -> str:

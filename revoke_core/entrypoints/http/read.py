@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from revoke_core.domain.access import Action
 from revoke_core.domain.errors import LinkRefused
-from revoke_core.domain.identifiers import USER_FORM, is_request_id, parse_user
+from revoke_core.domain.identifiers import is_request_id
 from revoke_core.domain.request_record import RequestStatus
 from revoke_core.domain.timestamps import written
 from revoke_core.domain.user_state import UserStatus
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class ReadRoutes:
-    """Each method is one route; the anonymous ``/health`` needs none."""
+    """Each method is one route."""
 
     def __init__(self, *, context: RouteContext, links: Links, readiness: ReadinessCheck) -> None:
         self._context = context
@@ -36,14 +36,18 @@ class ReadRoutes:
     async def request(self, call: HttpCall, request_id: str) -> HttpResponse:
         """``GET /revocations/{id}``: 202 while it runs, then 200."""
         caller = self._context.callers.authenticate(call)
+        Query(call).check()
         record = await self._context.find(request_id, caller, Action.READ)
         return await self._context.responses.of(await self._context.reader.status_of(record))
 
     @problem_responses
     async def operation(self, call: HttpCall, request_id: str) -> HttpResponse:
         """``GET /operations/{id}?sig=…``: the same through a signed link, without a key."""
+        query = Query(call)
+        signature = query.text("sig") or ""
+        query.check()
         await self._context.ready()
-        if not is_request_id(request_id) or not await self._links.is_signed(request_id, call.query.get("sig") or ""):
+        if not is_request_id(request_id) or not await self._links.is_signed(request_id, signature):
             raise LinkRefused("The link's signature is missing, wrong or older than 48 hours.")
         return await self._context.responses.of(await self._context.reader.status(request_id))
 
@@ -63,7 +67,7 @@ class ReadRoutes:
         link = self._next_link(f"revocations/{record.id}/users", call, page)
         if form == "csv" or (form is None and "text/csv" in call.headers.get("accept", "")):
             headers = {"Cache-Control": "no-store"} | ({"Link": f'<{link}>; rel="next"'} if link else {})
-            body = render.users_csv(page.items).encode()
+            body = render.users_csv(page.items).encode("utf-8", "replace")
             return HttpResponse(status=HTTPStatus.OK, body=body, content_type="text/csv", headers=headers)
         return _list_response([render.user(row) for row in page.items], link)
 
@@ -76,10 +80,7 @@ class ReadRoutes:
         query = Query(call)
         status = query.choice("status", RequestStatus)
         since, size, token = query.timestamp("since"), query.page_size(), query.text("continuationToken")
-        named = query.text("user")
-        user = parse_user(named) if named else None
-        if named and user is None:
-            query.add_fault("user", USER_FORM)
+        user = query.user("user")
         query.check()
         await self._context.ready()
         reader = self._context.reader
@@ -95,6 +96,7 @@ class ReadRoutes:
     async def readiness(self, call: HttpCall) -> HttpResponse:
         """``GET /readiness``: 200 when the app could revoke now, else 503 with what is missing."""
         self._context.callers.authenticate(call).require(Action.READINESS)
+        Query(call).check()
         found = await self._readiness.check()
         content = {
             "token": found.token,
@@ -107,6 +109,12 @@ class ReadRoutes:
             "queue": {"reachable": found.queue_depth is not None, "depth": found.queue_depth},
         }
         return json_response(HTTPStatus.OK if found.is_ready else HTTPStatus.SERVICE_UNAVAILABLE, content)
+
+    @problem_responses
+    async def health(self, call: HttpCall) -> HttpResponse:
+        """``GET`` and ``HEAD /health``: the process answers."""
+        Query(call).check()
+        return json_response(HTTPStatus.OK, {"status": "ok"})
 
     def _next_link(self, path: str, call: HttpCall, page: Page[Any]) -> str | None:
         return self._links.next_page(path, call.query, page.token) if page.token else None

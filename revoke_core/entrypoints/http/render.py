@@ -32,8 +32,8 @@ CSV_COLUMNS: Final = (
     "errorCode",
     "errorMessage",
 )
-# A spreadsheet runs a cell that starts with one of these as a formula.
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet runs a cell that starts with one of these as a formula; the last four are full-width.
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def resource(status: Status, links: Links, *, users: bool) -> dict[str, Any]:
@@ -68,6 +68,8 @@ def resource(status: Status, links: Links, *, users: bool) -> dict[str, Any]:
         content["messageText"] = record.message_text
     if users:
         content["users"] = [user(row) for row in status.users]
+        if status.users_token:
+            content["usersNextLink"] = links.next_page(f"revocations/{record.id}/users", {}, status.users_token)
     return content
 
 

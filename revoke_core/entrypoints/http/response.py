@@ -71,7 +71,7 @@ def json_response(
     status: int, content: Any, headers: Mapping[str, str] | None = None, *, content_type: str = "application/json"
 ) -> HttpResponse:
     """A JSON response; it changes with the request, so no cache may keep it."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     sent = {"Cache-Control": "no-store"} | dict(headers or {})
     return HttpResponse(status=status, body=body, content_type=content_type, headers=sent)
 

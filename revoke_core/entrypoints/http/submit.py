@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.access import Action
 from revoke_core.domain.errors import Fault, InvalidRequest
 from revoke_core.domain.request_body import parse_own_request, parse_request, read_json
-from revoke_core.entrypoints.http.call import HttpCall, preference
+from revoke_core.entrypoints.http.call import HttpCall, Query, preference
 from revoke_core.entrypoints.http.response import HttpResponse, problem_responses
 from revoke_core.service.intake.submit import Submission
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from revoke_core.ports.shared import Clock
     from revoke_core.service.engine.sources import Sources
     from revoke_core.service.intake.submit import Submitter
+
+
+# A larger body is parsed in a thread: other callers' calls must not wait for it.
+_PARSED_APART: Final = 256 * 1024
 
 
 class SubmitRoutes:
@@ -47,18 +52,30 @@ class SubmitRoutes:
         """``POST /revocations``: 200 with the final status, or 202 while it runs."""
         caller = self._context.callers.authenticate_change(call)
         caller.require(Action.SUBMIT)
-        return await self._submit(call, caller, parse_request(read_json(call.body), self._limits))
+        Query(call).check()
+        if len(call.body) < _PARSED_APART:
+            content, request = self._parsed(call.body)
+        else:
+            content, request = await asyncio.to_thread(self._parsed, call.body)
+        return await self._submit(call, caller, request, call.idempotency_key(content))
 
     @problem_responses
     async def submit_own(self, call: HttpCall) -> HttpResponse:
         """``POST /me/revocations``: the caller's own sessions; the body may be left out."""
         caller = self._context.callers.authenticate_change(call)
         user_id = caller.require_user()
+        Query(call).check()
         content = read_json(call.body) if call.body.strip() else {}
-        return await self._submit(call, caller, parse_own_request(content, user_id, self._limits))
+        request = parse_own_request(content, user_id, self._limits)
+        return await self._submit(call, caller, request, call.idempotency_key(content))
 
-    async def _submit(self, call: HttpCall, caller: Caller, request: RevocationRequest) -> HttpResponse:
-        key = call.idempotency_key
+    def _parsed(self, body: bytes) -> tuple[Any, RevocationRequest]:
+        content = read_json(body)
+        return content, parse_request(content, self._limits)
+
+    async def _submit(
+        self, call: HttpCall, caller: Caller, request: RevocationRequest, key: str | None
+    ) -> HttpResponse:
         await self._context.ready()
         await self._check_filter(request)
         wanted = preference(call, self._in_call_limit)

@@ -98,6 +98,7 @@ class GatedGraph:
     async def _write(self, users: Sequence[UserRef]) -> list[Answer]:
         sent_at = self._clock.now()
         answers = await self._graph.revoke(users)
+        self._budget.was_sent(len(users))
         await self._obey("write", answers)
         if any(answer.status == HTTPStatus.TOO_MANY_REQUESTS for answer in answers):
             asked = max((pause for answer in answers if (pause := asked_pause(answer))), default=None)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.errors import TokenUnavailable
-from revoke_core.domain.lanes import Lane
 from revoke_core.domain.pacing import PROBE_EVERY
 from revoke_core.domain.permissions import READ_USERS, REVOKE
 from revoke_core.domain.responses import Effect, judge_revoke
@@ -20,6 +19,7 @@ from revoke_core.service.engine.protection import ProtectedListUnreadable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from revoke_core.domain.lanes import Lane
     from revoke_core.domain.permissions import TokenFacts
     from revoke_core.domain.responses import Answer, Verdict
     from revoke_core.domain.user_state import UserRow
@@ -80,7 +80,7 @@ class Sender:
 
     async def prefetch(self, number: int, lane: Lane) -> None:
         """Fetch tokens for a call that is about to be prepared, so that it need not wait for storage then."""
-        tokens = await self._budget.take(number, small=lane is not Lane.LARGE)
+        tokens = await self._budget.take(number, lane=lane)
         await self._budget.give_back(tokens)
 
     def _next_look_while_paused(self, run: RunContext) -> datetime:
@@ -93,11 +93,11 @@ class Sender:
         """Start calls until so many are in flight, or say when that may go on."""
         # The gate is read from storage, so only when there is something to pay a call with.
         wanted = min(LARGEST_CALL, run.users.unsent)
-        payable_at = self._budget.next_at(wanted, small=run.lane is not Lane.LARGE)
+        payable_at = self._budget.next_at(wanted, lane=run.lane)
         if payable_at > self._clock.now():
             return payable_at
         if not run.backoff.pauses("write"):
-            await self._budget.prefetch(wanted, small=run.lane is not Lane.LARGE)
+            await self._budget.prefetch(wanted, lane=run.lane)
         if closed := await run.backoff.open_from("write"):
             return await self._probe(run, closed)
         wake = None
@@ -114,12 +114,12 @@ class Sender:
         wanted = min(largest, run.users.unsent)
         if largest == 1 and run.calls:
             return self._clock.now() + LEASE
-        granted = await self._budget.take(wanted, small=run.lane is not Lane.LARGE)
+        granted = await self._budget.take(wanted, lane=run.lane)
         if 0 < granted < wanted:
             # The end of a block: filled up from the next one, for a call costs the same whatever it carries.
-            granted += await self._budget.take(wanted - granted, small=run.lane is not Lane.LARGE)
+            granted += await self._budget.take(wanted - granted, lane=run.lane)
         if not granted:
-            return max(self._budget.next_at(wanted, small=run.lane is not Lane.LARGE), self._clock.now() + MIN_SLEEP)
+            return max(self._budget.next_at(wanted, lane=run.lane), self._clock.now() + MIN_SLEEP)
         self._spawn(run, run.users.take(granted))
         return None
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from revoke_core.service.intake.submit import Submitter
 
 _TRIES: Final = 5
+_LOOK_UP_SECONDS: Final = 5
 
 
 class Controls:
@@ -61,6 +62,12 @@ class Controls:
                     raise Conflict(f"The request comes down to {run.counts.total} users, not {users}.")
                 await self._redrive(record)
                 return released
+            if not record.status.is_final and (run is None or run.is_looking_up):
+                raise Conflict(
+                    "The users of this request are still being looked up, so their number is not known yet. Wait "
+                    "until its status is held and confirm it then; if it runs on, nothing has to be confirmed.",
+                    retry_after=_LOOK_UP_SECONDS,
+                )
             if run is None or record.status.is_final or not self._is_held(run):
                 raise Conflict("The request is not held, so there is nothing to confirm.")
             if users not in (run.counts.total, run.counts.pending):

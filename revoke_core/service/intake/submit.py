@@ -156,12 +156,12 @@ class Submitter:
         try:
             await self._admission.check_protected()
         except ProtectionUnavailable:
-            if known := await self._holder(submission):
+            if known := await self.holder(submission):
                 return known
             raise
         return None
 
-    async def _holder(self, submission: Submission) -> RequestRecord | None:
+    async def holder(self, submission: Submission) -> RequestRecord | None:
         """The request that holds the key already; ``IdempotencyConflict`` where its body is another."""
         if submission.idempotency_key is None:
             return None

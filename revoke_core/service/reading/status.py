@@ -32,11 +32,13 @@ USERS_IN_RESOURCE: Final = 100
 class Status:
     """A request with the users to show.
 
-    ``due_at`` is when a waiting request goes on, ``finishes_at`` when all its users are likely to have been sent.
+    ``users_token`` leads on where there are more. ``due_at`` is when a waiting request goes on, ``finishes_at`` when
+    all its users are likely to have been sent.
     """
 
     record: RequestRecord
     users: list[UserRow]
+    users_token: str | None = None
     due_at: datetime | None = None
     finishes_at: datetime | None = None
 
@@ -79,7 +81,7 @@ class StatusReader:
         is_paused = run is not None and run.blocked_by == problems.PAUSED.code
         is_reckoned = record.status is RequestStatus.RUNNING and not is_paused
         finishes_at = await self._finishes_at(record, due_at) if is_reckoned else None
-        return Status(record=record, users=users, due_at=due_at, finishes_at=finishes_at)
+        return Status(record=record, users=users, users_token=page.token, due_at=due_at, finishes_at=finishes_at)
 
     async def users(self, request_id: str, *, status: UserStatus | None, size: int, token: str | None) -> Page[UserRow]:
         """A page of the users of a request that was found."""

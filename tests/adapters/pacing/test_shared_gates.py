@@ -10,6 +10,7 @@ import pytest
 from pace_site import QUOTA, Instance, MovableClock, Site
 
 from revoke_core.domain.errors import Unavailable
+from revoke_core.domain.lanes import Lane
 
 UNREACHABLE = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;"
@@ -137,7 +138,7 @@ async def test_storage_that_is_down_is_unavailable() -> None:
     """``Unavailable`` as everywhere else, and the gate still counts here."""
     alone = Instance(UNREACHABLE, MovableClock(), QUOTA)
     with pytest.raises(Unavailable):
-        await alone.budget.take(1, small=True)
+        await alone.budget.take(1, lane=Lane.SMALL)
     with pytest.raises(Unavailable):
         await alone.gates.close_for("write", timedelta(seconds=30))
     assert alone.gates._closed("write") is not None

@@ -21,7 +21,7 @@ param settings = {
   maxUnconfirmedUsers: 0
   maxOpenRequestsPerCaller: 50
   requireReason: true
-  revokingPaused: true
+  revokingPaused: 'refuse'
   graphWritesPer150s: 1500
   retentionDays: 730
   inCallSeconds: 30

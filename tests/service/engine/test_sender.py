@@ -16,6 +16,7 @@ from revoke_core.adapters.pacing.row import PARTITION, ROW
 from revoke_core.adapters.storage import STATE_TABLE
 from revoke_core.domain import problems
 from revoke_core.domain.errors import TokenUnavailable
+from revoke_core.domain.lanes import Lane
 from revoke_core.domain.request_record import RequestStatus
 from revoke_core.domain.user_state import UserRow
 
@@ -42,7 +43,7 @@ async def test_a_call_that_takes_a_block_needs_no_look(
 ) -> None:
     """Its write tells of the gates."""
     engine, clock = still
-    await engine.budget.take(60, small=False)
+    await engine.budget.take(60, lane=Lane.LARGE)
     record, _ = await begun(engine, [person(1)])
     clock.jump(seconds=11)
     board.forget()
@@ -53,7 +54,7 @@ async def test_a_call_that_takes_a_block_needs_no_look(
 
 async def test_a_request_that_has_to_wait_itself_takes_no_block(engine: Engine, board: StorageLog) -> None:
     """Before its pause is over the block would be forgotten, and the next one taken: others could use them."""
-    await engine.budget.take(60, small=False)
+    await engine.budget.take(60, lane=Lane.LARGE)
     record, run = await begun(engine, [person(1)])
     board.forget()
     one = context(engine, record, run)
@@ -99,7 +100,9 @@ async def test_a_refused_write_closes_the_gate_before_storage_hears_of_its_call(
         await note(fingerprint)
 
     monkeypatch.setattr(engine.tokens, "note_revoked", slow)
-    await engine.budget.take(1, small=True)
+    await engine.budget.take(1, lane=Lane.SMALL)
+    # As many as make a refusal say something about the quota.
+    engine.budget.was_sent(500)
     board.forget()
     assert (await engine.resume(first.id, max_idle=1)).status is RequestStatus.RUNNING
     assert await directory.served() == [object_id(name) for name in NAMES[:2]]

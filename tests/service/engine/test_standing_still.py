@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from steps import JumpingClock
 
     from revoke_core.domain.identifiers import UserRef
+    from revoke_core.domain.lanes import Lane
     from revoke_core.domain.request_record import RequestRecord
     from revoke_core.domain.responses import Answer
     from revoke_core.domain.run import Run
@@ -213,8 +214,8 @@ async def test_a_lease_is_renewed_while_a_worker_waits_for_its_turn(
     next_at, left = engine.budget.next_at, []
     over = clock.now() + timedelta(minutes=2)
 
-    def later(wanted: int, *, small: bool) -> datetime:
-        return max(next_at(wanted, small=small), min(over, clock.now() + timedelta(seconds=4)))
+    def later(wanted: int, *, lane: Lane) -> datetime:
+        return max(next_at(wanted, lane=lane), min(over, clock.now() + timedelta(seconds=4)))
 
     async def skipped(moment: datetime) -> None:
         stored = await stored_run(engine.log, record.id)
