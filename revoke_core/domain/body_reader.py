@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from revoke_core.domain.errors import Fault, Faults, InvalidRequest
-from revoke_core.domain.identifiers import USER_FORM, is_object_id, names_user
+from revoke_core.domain.errors import LISTED_FAULTS, Fault, Faults, InvalidRequest
+from revoke_core.domain.identifiers import BLANKS, USER_FORM, is_object_id, names_user
+from revoke_core.domain.mistakes import field_mistake, filter_mistake, user_mistake
 from revoke_core.domain.redaction import redacted, short
 
 LONGEST_NAME: Final = 200
@@ -18,7 +19,6 @@ GROUP_FORM: Final = (
     "is not the object id of a group (8-4-4-4-12 hexadecimal digits); copy it from the group's page in Entra"
 )
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_BLANKS: Final = " \t\r\n"
 
 
 class BodyReader:
@@ -44,27 +44,35 @@ class BodyReader:
 
     def refuse_unknown(self, allowed: tuple[str, ...]) -> None:
         """Note every member that is not one of these."""
-        known = ", ".join(allowed)
         for name in self._members:
             if name not in allowed:
-                self.faults.add(f"/{escaped(name)}", f"is not a known field; known are {known}")
+                # What a hundred faults say is enough; the rest is only counted.
+                detail = field_mistake(name, allowed) if len(self.faults) < LISTED_FAULTS else ""
+                self.faults.add(f"/{escaped(name)}", detail)
 
     def _typed[T](self, name: str, kind: type[T], wanted: str) -> T | None:
         member = self._members.get(name)
         # Not isinstance: true is no number.
         if member is None or type(member) is kind:
             return member
-        self.faults.add(f"/{name}", wanted)
+        is_quoted = isinstance(member, str) and kind in (int, bool)
+        self.faults.add(f"/{name}", f"{wanted}, without quotation marks" if is_quoted else wanted)
         return None
 
     def user(self, name: str) -> list[str]:
         """The one text that names a user, as given, or none."""
         member = self._members.get(name)
+        if isinstance(member, list):
+            self.faults.add(
+                f"/{name}", 'must be one text; several users go into users: {"users": ["adele@contoso.com"]}'
+            )
+            return []
         return [member] if member is not None and self._is_user(member, f"/{name}") else []
 
     def users(self, name: str) -> list[str]:
         """The texts that name users, as given."""
-        texts = self._typed(name, list, "must be an array of object ids or user principal names") or []
+        wanted = 'must be an array of object ids or user principal names: ["adele@contoso.com"]'
+        texts = self._typed(name, list, wanted) or []
         if all(isinstance(item, str) for item in texts) and all(map(names_user, texts)):
             return texts
         return [item for index, item in enumerate(texts) if self._is_user(item, f"/{name}/{index}")]
@@ -74,15 +82,16 @@ class BodyReader:
             self.faults.add(pointer, "must be a text: an object id or a user principal name")
             return False
         if not names_user(value):
-            self.faults.add(pointer, USER_FORM)
+            self.faults.add(pointer, user_mistake(value) if len(self.faults) < LISTED_FAULTS else USER_FORM)
             return False
         return True
 
     def groups(self, name: str) -> tuple[str, ...]:
         """Object ids in lower case, each once, in the order first named."""
         found: dict[str, None] = {}
-        for index, item in enumerate(self._typed(name, list, "must be an array of object ids of groups") or []):
-            group_id = item.strip(_BLANKS).lower() if isinstance(item, str) else ""
+        wanted = 'must be an array of object ids of groups: ["8f5d7f3e-0000-4000-8000-000000000001"]'
+        for index, item in enumerate(self._typed(name, list, wanted) or []):
+            group_id = item.strip(BLANKS).lower() if isinstance(item, str) else ""
             if is_object_id(group_id):
                 found[group_id] = None
             else:
@@ -99,6 +108,8 @@ class BodyReader:
             self.faults.add(f"/{name}", "is blank; give an OData filter such as department eq 'HP'")
         elif _CONTROLS.search(trimmed):
             self.faults.add(f"/{name}", "holds control characters; write the filter in one line")
+        elif detail := filter_mistake(trimmed):
+            self.faults.add(f"/{name}", detail)
         return trimmed
 
     def text(self, name: str, longest: int) -> str | None:

@@ -18,7 +18,8 @@ _LONGEST_UPN: Final = 320
 _NAMES_IN_A_SENTENCE: Final = 20
 # Blanks around a name are forgiven, but what is kept of a user must have a bound.
 _LONGEST_GIVEN: Final = 1000
-_BLANKS: Final = " \t\r\n"
+# Around a name every kind of white space is forgiven, and what has no width.
+BLANKS: Final = "".join(map(chr, filter(lambda code: chr(code).isspace(), range(0x3001)))) + "\u200b\u200c\u200d\ufeff"
 
 USER_FORM: Final = (
     "is neither an object id (8-4-4-4-12 hexadecimal digits) nor a user principal name (name@domain.tld); "
@@ -59,7 +60,7 @@ def parse_user(text: str) -> UserRef | None:
     """The user a text names, or ``None`` when it has neither form; only what passes here may reach a URL."""
     if not names_user(text):
         return None
-    trimmed = text.strip(_BLANKS)
+    trimmed = text.strip(BLANKS)
     if _GUID.fullmatch(trimmed):
         return UserRef(given=text, text=trimmed.lower(), is_id=True)
     return UserRef(given=text, text=trimmed, is_id=False)
@@ -71,7 +72,7 @@ def names_user(text: str) -> bool:
         return True
     if len(text) > _LONGEST_GIVEN:
         return False
-    trimmed = text.strip(_BLANKS)
+    trimmed = text.strip(BLANKS)
     if _GUID.fullmatch(trimmed):
         return True
     return len(trimmed) <= _LONGEST_UPN and _UPN.fullmatch(trimmed) is not None
@@ -79,7 +80,7 @@ def names_user(text: str) -> bool:
 
 def user_key(text: str) -> str:
     """The ``UserRef.key`` of a text that names a user."""
-    return text.strip(_BLANKS).lower()
+    return text.strip(BLANKS).lower()
 
 
 def is_object_id(text: str) -> bool:

@@ -8,13 +8,14 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.errors import Fault, InvalidRequest
-from revoke_core.domain.identifiers import is_request_id, parse_user
+from revoke_core.domain.identifiers import BLANKS, is_request_id, parse_user
+from revoke_core.domain.mistakes import body_mistake, user_mistake
 from revoke_core.domain.request_body import parse_queue_request, read_json
 
 if TYPE_CHECKING:
     from revoke_core.domain.request import QueueClaims, RequestLimits, RevocationRequest
 
-_BLANKS: Final = " \t\r\n\ufeff\x00"
+_BLANKS: Final = BLANKS + "\x00"
 
 
 def parse_message(text: str, limits: RequestLimits) -> tuple[RevocationRequest, QueueClaims]:
@@ -27,9 +28,9 @@ def parse_message(text: str, limits: RequestLimits) -> tuple[RevocationRequest, 
     if value is None:
         value = _decoded(_from_base64(trimmed).strip(_BLANKS))
     if value is None:
-        detail = (
+        detail = body_mistake(trimmed.encode("utf-8", "replace")) or (
             "the message is not JSON, a user id, a user principal name, nor base64 of one of them; "
-            'send {"user": "adele@contoso.com"} or the bare name'
+            f'send {{"user": "adele@contoso.com"}} or the bare name. As a name it {user_mistake(trimmed)}'
         )
         raise InvalidRequest([Fault("", detail)])
     return parse_queue_request(value, limits)
@@ -47,13 +48,20 @@ def _decoded(text: str) -> Any:
         if text.startswith("{"):
             raise
         return None
-    return {"user": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        # Once: what another system has written as JSON into a JSON text.
+        inner = value.strip(_BLANKS)
+        return _decoded(inner) if inner.startswith("{") and text.startswith('"') else {"user": value}
+    return value
 
 
 def _from_base64(text: str) -> str:
-    """The text that base64 stands for, or an empty one."""
+    """The text that base64 stands for, in lines or not, of UTF-8 or UTF-16; an empty one for anything else."""
     try:
-        return base64.b64decode(text, validate=True).decode()
+        content = base64.b64decode("".join(text.split()), validate=True)
+        return content.decode(
+            "utf-16" if content[:2] == b"\xff\xfe" else "utf-16-le" if b"\x00" in content else "utf-8"
+        )
     except (binascii.Error, ValueError):
         return ""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.body_reader import LONGEST_KEY, LONGEST_NAME, BodyReader, escaped
 from revoke_core.domain.errors import Fault, Faults, GuardRefused, InvalidRequest, TooLarge
+from revoke_core.domain.mistakes import body_mistake
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.redaction import redacted, short
 from revoke_core.domain.request import QueueClaims, RequestLimits, RevocationRequest
@@ -25,6 +26,10 @@ _MOST_COMMAS: Final = 1_000_000
 _REQUEST: Final = '{"user": "adele@contoso.com"}'
 CONFIRMATION: Final = '{"users": 340}'
 CANCELLATION: Final = '{"requestedBy": {"kind": "key", "id": "5d41402abc4b2a76"}, "since": "2026-09-10T14:32:27Z"}'
+_OBJECT_WANTED: Final = (
+    f"must be a JSON object such as {_REQUEST}; several users go into one: "
+    '{"users": ["adele@contoso.com", "bob@contoso.com"]}'
+)
 _TARGETS: Final = ("user", "users", "groups", "filter")
 _FIELDS: Final = (
     *("user", "users", "groups", "transitive", "filter", "exclude"),
@@ -44,7 +49,8 @@ def read_json(body: bytes, *, example: str = _REQUEST) -> Any:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidRequest([Fault("", "the body is not UTF-8")]) from None
+        detail = body_mistake(body) or "the body is not UTF-8 (Latin-1?); encode it as UTF-8"
+        raise InvalidRequest([Fault("", detail)]) from None
     _refuse_overfull(body)
     doubled = Faults()
 
@@ -60,7 +66,8 @@ def read_json(body: bytes, *, example: str = _REQUEST) -> Any:
     except RecursionError:
         raise InvalidRequest([Fault("", "the JSON is nested too deeply")]) from None
     except ValueError as error:
-        raise InvalidRequest([Fault("", f"the body is not valid JSON: {short(str(error))}")]) from None
+        detail = body_mistake(body) or f"the body is not valid JSON: {short(str(error))}; send {example}"
+        raise InvalidRequest([Fault("", detail)]) from None
     if doubled:
         raise InvalidRequest(doubled)
     return value
@@ -78,6 +85,15 @@ def _refuse_overfull(body: bytes) -> None:
         )
 
 
+def _refuse_envelope(value: dict[str, Any]) -> None:
+    if "$content" in value:
+        detail = (
+            "is Logic Apps' envelope of a binary body; send the JSON itself: in a flow, "
+            "json(base64ToString(triggerBody()?['$content']))"
+        )
+        raise InvalidRequest([Fault("/$content", detail)])
+
+
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
@@ -87,7 +103,8 @@ def parse_request(value: Any, limits: RequestLimits) -> RevocationRequest:
 
     ``GuardRefused`` for a request that holds too much; nothing else in it is looked at then.
     """
-    reader = BodyReader(value)
+    reader = BodyReader(value, wanted=_OBJECT_WANTED)
+    _refuse_envelope(value)
     request = _request(reader, value, limits, _HTTP_FIELDS)
     reader.check()
     return request
@@ -95,7 +112,8 @@ def parse_request(value: Any, limits: RequestLimits) -> RevocationRequest:
 
 def parse_queue_request(value: Any, limits: RequestLimits) -> tuple[RevocationRequest, QueueClaims]:
     """As ``parse_request`` for a queue message, which may also carry its key and its sender."""
-    reader = BodyReader(value)
+    reader = BodyReader(value, wanted=_OBJECT_WANTED)
+    _refuse_envelope(value)
     request = _request(reader, value, limits, _QUEUE_FIELDS)
     sender = reader.text("requestedBy", LONGEST_NAME)
     claims = QueueClaims(
