@@ -170,3 +170,28 @@ async def test_one_user_never_waits_behind_many_large_requests(session: ClientSe
         assert states.count("running") >= 5
         # None of them is waited for.
         await next(child for child in parts.children if child.name == "host").stop(signal.SIGKILL)
+
+
+async def test_one_user_never_waits_behind_another_callers_flood(session: ClientSession) -> None:
+    """Hundreds of small requests of one caller use the rate up; somebody else's user is revoked at once."""
+    settings = {"GRAPH_WRITES_PER_150S": "200", "LOCAL_MASTER_KEY": "somebody-else"}
+    async with kit(users=0, tenant_options=("--config", UNLIMITED), environment=settings) as parts:
+        app = app_of(session, parts)
+        urgent = await app.tenant.people(3, "urgent")
+        flood = await app.tenant.people(400, "flood")
+        turn = asyncio.Semaphore(20)
+
+        async def sent(user: str) -> int:
+            async with turn:
+                return (await app.api.submit({"user": user}, Prefer="respond-async")).status
+
+        assert {*await asyncio.gather(*(sent(user) for user in flood))} == {202}
+        await until(app.tenant.served, lambda served: len(served) >= 180)
+        for user in urgent:
+            sent_at = datetime.now(UTC)
+            reply = await app.api.submit({"user": user}, **{"x-functions-key": "somebody-else"})
+            (entry,) = await until(lambda user=user: app.tenant.served(user), bool, 5)
+            assert (datetime.fromisoformat(entry["at"]) - sent_at).total_seconds() < 5
+            assert reply.status == 200
+        assert len(await app.tenant.served()) < 390
+        await next(child for child in parts.children if child.name == "host").stop(signal.SIGKILL)
