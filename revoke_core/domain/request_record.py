@@ -51,7 +51,7 @@ class RequestedBy:
     claim: bool = False
 
     @property
-    def scope(self) -> str:
+    def key_scope(self) -> str:
         """The caller as far as idempotency keys are concerned; a queue's sender is known by what it claims to be."""
         return f"queue:{self.name or ''}" if self.kind == "queue" else f"{self.kind}:{self.id}"
 

@@ -70,7 +70,7 @@ class Ambiguity(StrEnum):
     LOST = "lost"
     CRASH = "crash"
     ERROR = "error"
-    REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
 
 
 class Effect(StrEnum):
@@ -133,7 +133,7 @@ def _revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) -> Ve
         is_graphs = graph_error(answer) is not None
         if not is_graphs or answer.status in _MAYBE_CARRIED_OUT or not 400 <= answer.status < 500:  # noqa: PLR2004 -- HTTP's own range
             is_refused = is_graphs and answer.status == HTTPStatus.SERVICE_UNAVAILABLE
-            ambiguity = Ambiguity.REFUSED if is_refused else Ambiguity.ERROR
+            ambiguity = Ambiguity.UNAVAILABLE if is_refused else Ambiguity.ERROR
             return Verdict(Effect.AMBIGUOUS, problems.GRAPH_UNAVAILABLE, answer.retry_after, ambiguity)
     if answer.is_forbidden:
         return Verdict(Effect.FORBIDDEN, _forbidden(token, token_has_revoked=token_has_revoked))

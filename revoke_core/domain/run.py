@@ -127,12 +127,12 @@ class Run:
         return not self.planned and not self.held_at and not self.cancel_requested
 
     @property
-    def external_signals(self) -> tuple[bool, datetime | None]:
+    def control_signals(self) -> tuple[bool, datetime | None]:
         """What the control routes have said so far."""
         return self.cancel_requested, self.confirmed_at
 
     def merge_signals(self, stored: Run) -> Run:
-        """This state on top of the stored row: its ETag and external signals."""
+        """This state on top of the stored row: its ETag and control signals."""
         return replace(
             self,
             version=stored.version,

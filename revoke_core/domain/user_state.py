@@ -54,7 +54,7 @@ class UserStatus(StrEnum):
 # When the cut-off of an ambiguous user is read, counted from the sending; after the last read the call is sent again.
 SETTLE_READS: Final = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120))
 # Where Graph itself says that it is unavailable it has most likely done nothing, and is asked again soon.
-_REFUSED_READS: Final = SETTLE_READS[:1]
+_UNAVAILABLE_READS: Final = SETTLE_READS[:1]
 # Replication of the cut-off takes seconds to minutes; after the last read the user ends failed/unverified.
 VERIFY_READS: Final = tuple(timedelta(seconds=s) for s in (0, 1, 3, 8, 15, 30, 60, 120, 180, 300, 450, 600))
 # Graph knew the user when it took the call. A 404 soon after may come from a replica that lags behind.
@@ -231,7 +231,7 @@ def resolve_without_read(row: UserRow) -> UserRow:
 
     It is made as often as it takes where Graph said that it was unavailable.
     """
-    if row.ambiguity is Ambiguity.REFUSED:
+    if row.ambiguity is Ambiguity.UNAVAILABLE:
         return replace(row, sent_at=None, ambiguity=None)
     if row.unverified_resends:
         return row.ended(UserStatus.FAILED, problems.OUTCOME_UNKNOWN)
@@ -249,7 +249,9 @@ def next_read(row: UserRow, last_read: datetime | None) -> datetime | None:
     if row.sent_at is None:
         return None
     revoked = row.status is UserStatus.REVOKED
-    offsets = VERIFY_READS if revoked else _REFUSED_READS if row.ambiguity is Ambiguity.REFUSED else SETTLE_READS
+    offsets = (
+        VERIFY_READS if revoked else _UNAVAILABLE_READS if row.ambiguity is Ambiguity.UNAVAILABLE else SETTLE_READS
+    )
     due = [row.sent_at + offset for offset in offsets]
     return next((moment for moment in due if last_read is None or moment > last_read), None)
 

@@ -1,4 +1,12 @@
-"""What the use cases need from the status log, as protocols, one for each table."""
+"""What the use cases need from the status log, as protocols, one for each table.
+
+Who writes it:
+
+- a request's row: ``Submitter`` when it is accepted or refused, ``Worker`` when it is begun, ``RunLoop`` when it is
+  held or goes on, ``Finalizer`` when the lease is released and when the request has ended;
+- users and the run row: ``UnitOfWork`` alone, for planner, sender, verifier, late look-ups and finalizer; the run row
+  also ``Worker`` when it acquires the lease, and ``Controls`` for confirm and cancel.
+"""
 
 from __future__ import annotations
 

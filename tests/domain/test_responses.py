@@ -85,7 +85,7 @@ def test_a_server_error_may_hide_a_call_that_was_carried_out(status: int) -> Non
     """It is settled by reading before anything is sent again; only Graph's own 503 is believed soon."""
     pause = timedelta(seconds=7)
     verdict = judge_revoke(answered(status, pause), BROAD, token_has_revoked=False)
-    ambiguity = Ambiguity.REFUSED if status == 503 else Ambiguity.ERROR
+    ambiguity = Ambiguity.UNAVAILABLE if status == 503 else Ambiguity.ERROR
     assert (verdict.effect, verdict.ambiguity, verdict.pause) == (Effect.AMBIGUOUS, ambiguity, pause)
 
 

@@ -26,7 +26,7 @@ def test_a_lost_answer_is_read_after_1_5_30_and_120_seconds() -> None:
 def test_only_graphs_own_unavailable_is_read_once() -> None:
     """Every other doubt, a crash and a server error included, lasts as long as a replica may lag behind."""
     for ambiguity in Ambiguity:
-        reads = 1 if ambiguity is Ambiguity.REFUSED else 4
+        reads = 1 if ambiguity is Ambiguity.UNAVAILABLE else 4
         row, last, seen = replace(LOST, ambiguity=ambiguity), None, 0
         while (last := next_read(row, last)) is not None:
             seen += 1

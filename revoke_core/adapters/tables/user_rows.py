@@ -46,8 +46,9 @@ class TableUserRows:
         return run_from(entity, entity.metadata["etag"]) if entity else None
 
     async def save_run(self, run: Run, rows: Sequence[UserRow]) -> Run:
-        """A refused transaction is this call's own write, its answer lost, when the stored run row has its write id.
+        """The run row's ETag is the fencing token: without it no user row is written.
 
+        A refused transaction is this call's own write, its answer lost, when the stored run row has its write id.
         A control route may have written since: a merge keeps the write id.
         """
         write_id = secrets.token_hex(8)

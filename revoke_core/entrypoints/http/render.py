@@ -110,11 +110,11 @@ def users_csv(rows: Iterable[UserRow]) -> str:
         content = user(row)
         error = content.pop("error", {})
         content |= {"errorCode": error.get("code"), "errorMessage": error.get("message")}
-        writer.writerow([_cell(content[column]) for column in CSV_COLUMNS])
+        writer.writerow([_escaped_cell(content[column]) for column in CSV_COLUMNS])
     return text.getvalue()
 
 
-def _cell(value: Any) -> str:
+def _escaped_cell(value: Any) -> str:
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 

@@ -25,7 +25,7 @@ _PROBLEM_TYPES: Final = "urn:entra-session-revoker:problem:"
 _SHORTEST_POLL: Final = 5
 _LONGEST_POLL: Final = 60
 # A held request is answered 200: a polling flow must end there and ask a person.
-_RUNNING: Final = (RequestStatus.ACCEPTED, RequestStatus.RUNNING)
+_ANSWERED_202: Final = (RequestStatus.ACCEPTED, RequestStatus.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class StatusResponses:
     async def of(self, status: Status, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """200 or 202 with the resource."""
         content = render.resource(status, self._links, users=True)
-        if status.record.status not in _RUNNING:
+        if status.record.status not in _ANSWERED_202:
             return json_response(HTTPStatus.OK, content, headers)
         location = await self._links.operation_or_request(status.record.id)
         polling = {"Location": location, "Retry-After": str(self._poll_seconds(status))}

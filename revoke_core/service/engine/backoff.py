@@ -91,7 +91,7 @@ class Backoff:
         self._store(self._cause())
 
     def blocked(self, kind: GateKind, problem: Problem, pause: timedelta | None = None, *, at_least: int = 0) -> None:
-        """A problem stops the whole request for now; for a ``pause`` that Graph asked for, the gate is closed.
+        """A problem stops the whole request for now; for a ``pause`` that Graph asked for, ``GatedGraph`` waits.
 
         ``at_least`` is how often it has failed already, where other calls of the kind got through in between.
         """

@@ -71,7 +71,7 @@ async def enqueue_best_effort(queue: WorkQueue, request_id: str, *, delay: timed
 
 
 async def redrive_now(open_requests: OpenRequests, queue: WorkQueue, request_id: str, now: datetime) -> None:
-    """Have a request worked on at once, after an external signal was stored for it."""
+    """Have a request worked on at once, after a control signal was stored for it."""
 
     async def mark() -> None:
         async with left_to_timer(request_id):

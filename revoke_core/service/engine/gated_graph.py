@@ -1,7 +1,12 @@
-"""Microsoft Graph behind its gates: every call to Graph passes here, and every 429 is acted on here.
+"""Microsoft Graph behind its gates: every call to Graph passes here.
 
 Planner, sender and verifier ask the gate to know when to go on. This is the guard for every single call: a page of
 users is looked up in many calls, and filters and the protected group are read outside any run.
+
+The way of a 429 for one user in a batch: here the gate closes for the longest ``Retry-After`` in the batch, and the
+budget learns; ``domain.responses`` calls the answer a retry; ``domain.user_state.after_revoke`` keeps the user pending;
+``Backoff`` pauses the request where no wait was asked for; ``ConcurrencyLimit`` goes back to one call at a time; and
+``WorkingSet`` has the user sent first once gate and budget allow it.
 """
 
 from __future__ import annotations

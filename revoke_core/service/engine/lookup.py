@@ -1,4 +1,4 @@
-"""Looking named users up: fold duplicates, and set aside those that are not to be revoked."""
+"""Looking users up, named or found: who is a duplicate, who is skipped (excluded, protected, external), who waits."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class UnitOfWork:
         self._timer: asyncio.TimerHandle | None = None
         self._broken: BaseException | None = None
         self._is_urgent = False
-        self._acknowledged = run.external_signals
+        self._acknowledged = run.control_signals
 
     def enqueue(self, rows: Sequence[RowChange] = (), **changes: Unpack[RunChanges]) -> None:
         """Queue rows as pairs of before (``None`` for a new one) and after, and parts of the run row."""
@@ -121,13 +121,13 @@ class UnitOfWork:
         self._raise_if_broken()
 
     def acknowledge(self) -> None:
-        """What is decided next takes the external signals so far into account."""
-        self._acknowledged = self.run.external_signals
+        """What is decided next takes the control signals so far into account."""
+        self._acknowledged = self.run.control_signals
 
     @property
     def has_new_signals(self) -> bool:
-        """Whether a commit has brought an external signal (cancel, confirm) that no decision has seen yet."""
-        return self.run.external_signals != self._acknowledged
+        """Whether a commit has brought a control signal (cancel, confirm) that no decision has seen yet."""
+        return self.run.control_signals != self._acknowledged
 
     @property
     def lease_is_safe(self) -> bool:

@@ -29,7 +29,7 @@ _LOOK_UP_SECONDS: Final = 5
 
 
 class Controls:
-    """Confirm and cancel write an external signal to the run row; the worker merges it into its next commit."""
+    """Confirm and cancel write a control signal to the run row; the worker merges it into its next commit."""
 
     def __init__(
         self,

@@ -50,7 +50,7 @@ class Submission:
     @property
     def key_scope(self) -> str:
         """Within what the key is unique: a dry run is another scope, so that it never stands in the real one's way."""
-        return f"{self.requested_by.scope}:dry-run" if self.request.dry_run else self.requested_by.scope
+        return f"{self.requested_by.key_scope}:dry-run" if self.request.dry_run else self.requested_by.key_scope
 
     @property
     def is_small(self) -> bool:
