@@ -14,7 +14,7 @@ from local.host.outputs import QueueOutputs
 from local.host.queues import QueueListener
 from local.host.routes import Routes
 from local.host.timers import Timer
-from local.host.web import WebSide
+from local.host.web import WebSide, hide_malformed_calls
 
 if TYPE_CHECKING:
     import socket
@@ -80,6 +80,7 @@ class Service:
 
     async def start(self, listener: socket.socket) -> None:
         """Serve calls on a bound socket, poll the queues, wait for the timers."""
+        hide_malformed_calls()
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
         self._polls = [asyncio.create_task(one.run()) for one in self.listeners]

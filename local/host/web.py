@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from local.host.messages import Message, RpcHttpCookie, TypedData
 
@@ -19,6 +22,30 @@ if TYPE_CHECKING:
     from local.host.routes import Routes
     from local.host.runtime import Outcome
     from local.host.timers import Timer
+
+_LOG: Final = logging.getLogger("host.http")
+
+
+def hide_malformed_calls() -> None:
+    """Answer what is no HTTP with a bare 400: aiohttp would quote it in the answer and the log, a key among it."""
+    answer = RequestHandler.handle_error
+
+    def handle_error(
+        self: RequestHandler,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status != HTTPStatus.BAD_REQUEST:
+            return answer(self, request, status, exc, message)
+        _LOG.warning("a call that is no HTTP was refused (%s)", type(exc).__name__)
+        refused = web.Response(status=status)
+        refused.force_close()
+        return refused
+
+    # aiohttp has no other place to say it.
+    RequestHandler.handle_error = handle_error  # type: ignore[method-assign]
 
 
 class WebSide:

@@ -179,3 +179,26 @@ async def test_local_settings_are_defaults(begin: Begin) -> None:
     assert host.child.ready["key"] == "from-the-file"
     await host.put("from the environment")
     await host.noted(body="from the environment", state="done")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"x-functions-key: a-secret\x00key",
+        b"x-functions-key a-secret",
+        b"x-functions-key: " + b"a-secret" * 2000,
+        b"x-functions-key: a-secret\xff",
+    ],
+)
+async def test_a_malformed_key_is_neither_echoed_nor_logged(host: SampleHost, header: bytes) -> None:
+    """Whoever mistypes a header has a real key in it, and logs are read by others."""
+    at = urlsplit(host.child.ready["functions"])
+    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    writer.write(b"GET /api/echo/a HTTP/1.1\r\nHost: x\r\n" + header + b"\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400", b"HTTP/1.1 401"))
+    assert b"a-secret" not in answer
+    # A later line shows that what this call wrote is there.
+    await host.call("GET", "/api/echo/a", headers=host.key)
+    assert not [line for line in host.log if "a-secret" in line]
