@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
 
 from revoke_core import logs
-from revoke_core.adapters.tables.transaction import TransactionClient
 from revoke_core.domain.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ class Storage:
     def table(self, name: str) -> TableClient:
         """One table."""
         if name not in self._tables:
+            from revoke_core.adapters.tables.transaction import TransactionClient  # noqa: PLC0415 -- as the queue's
+
             if text := self._settings.connection_string:
                 client = TransactionClient.from_connection_string(text, name, **_OPTIONS)
             else:

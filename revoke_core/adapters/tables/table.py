@@ -25,7 +25,6 @@ from azure.core.exceptions import (
 from azure.data.tables import UpdateMode
 
 from revoke_core.adapters.storage import raise_unavailable
-from revoke_core.adapters.tables.transaction import OperationRefusedError
 from revoke_core.domain.errors import Fault, InvalidRequest
 from revoke_core.ports.status_log import Page
 
@@ -42,6 +41,15 @@ _REFUSALS: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECON
 _NO_TABLE: Final = ("TableNotFound", "TableBeingDeleted")
 # As storage writes the keys at which a list continues: much longer than any of this app's keys, and fit for a URL.
 _KEY: Final = re.compile(r"[!-~]{1,2000}")
+
+
+class OperationRefusedError(HttpResponseError):
+    """Storage refuses an operation, and with it the transaction; ``error_code`` is storage's own."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(message=f"an operation of the transaction was answered {status}")
+        self.status_code = status
+        self.error_code = _error_code(body)
 
 
 class Table:
@@ -187,3 +195,14 @@ def _parse_token(token: str) -> dict[str, str | None]:
 
 def _unknown_token() -> InvalidRequest:
     return InvalidRequest([Fault("/continuationToken", "is not a token of this list; start again without it")])
+
+
+def _error_code(text: bytes) -> str | None:
+    """``odata.error.code`` in an answer, whatever stands around it."""
+    start = text.find(b"{")
+    try:
+        content, _ = json.JSONDecoder().raw_decode(text[start:].decode("utf-8", "replace")) if start >= 0 else ({}, 0)
+        code = content["odata.error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return code if isinstance(code, str) else None

@@ -8,7 +8,6 @@ and the entities themselves stay with the client
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from http import HTTPStatus
@@ -18,21 +17,14 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest
 from azure.data.tables.aio import TableClient
 
+from revoke_core.adapters.tables.table import OperationRefusedError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PART: Final = re.compile(rb"^HTTP/1\.1 (\d{3})[^\r\n]*\r?\n(.*?)(?=^--|\Z)", re.DOTALL | re.MULTILINE)
 _ETAG: Final = re.compile(rb"^etag:[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
 _SUCCESS: Final = range(200, 300)
-
-
-class OperationRefusedError(HttpResponseError):
-    """Storage refuses an operation, and with it the transaction; ``error_code`` is storage's own."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(message=f"an operation of the transaction was answered {status}")
-        self.status_code = status
-        self.error_code = _error_code(body)
 
 
 class TransactionClient(TableClient):
@@ -85,14 +77,3 @@ def _outcomes(content: bytes) -> list[Mapping[str, Any]]:
         etag = _ETAG.search(rest)
         found.append({"etag": etag[1].decode().strip()} if etag else {})
     return found
-
-
-def _error_code(text: bytes) -> str | None:
-    """``odata.error.code`` in an answer, whatever stands around it."""
-    start = text.find(b"{")
-    try:
-        content, _ = json.JSONDecoder().raw_decode(text[start:].decode("utf-8", "replace")) if start >= 0 else ({}, 0)
-        code = content["odata.error"]["code"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return code if isinstance(code, str) else None
