@@ -5,7 +5,6 @@ HTTP callers: Logic Apps, Power Automate, admins with curl. Queue callers: any s
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -23,8 +22,6 @@ core()
 ENTRA = core().entra_authentication
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if ENTRA else func.AuthLevel.FUNCTION)
 STORAGE = "AzureWebJobsStorage"
-# How long the protected list goes unread where nobody asks for a revocation; a fault in it is then an alert.
-PROTECTION_WATCHED = timedelta(hours=1)
 
 
 @app.route("revocations", methods=["POST"])
@@ -133,7 +130,7 @@ async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the host p
     """Enqueue the open requests that no worker holds."""
     await core().storage.ready()
     await core().sweeper.sweep()
-    await core().protected.watch(PROTECTION_WATCHED)
+    await core().protected.watch()
 
 
 @app.timer_trigger("timer", schedule="0 17 3 * * *")

@@ -47,7 +47,6 @@ from revoke_core.service.engine.verifier import Verifier
 from revoke_core.service.engine.worker import OperatorLimits, Worker
 from revoke_core.service.intake.admission import Admission
 from revoke_core.service.intake.control import Controls
-from revoke_core.service.intake.paused import PausedSubmitter
 from revoke_core.service.intake.submit import Submitter
 from revoke_core.service.reading.readiness import ReadinessCheck
 from revoke_core.service.reading.status import StatusReader
@@ -114,8 +113,7 @@ class _Parts:
         self.sources = Sources(log=self.log, graph=self.graph)
         self.lookup = UserLookup(graph=self.graph, protected=self.protected)
         self.worker = self._worker()
-        intake = PausedSubmitter if settings.requests_refused else Submitter
-        self.submitter = intake(
+        self.submitter = Submitter(
             log=self.log,
             keys=TableIdempotencyKeys(storage=self.storage, clock=clock),
             queue=self.work_queue,
@@ -124,6 +122,7 @@ class _Parts:
                 open_requests=self.open_requests,
                 clock=clock,
                 most_open=settings.max_open_requests_per_caller,
+                refuses_new=settings.requests_refused,
             ),
             worker=self.worker,
             clock=clock,

@@ -44,8 +44,7 @@ def hide_malformed_calls() -> None:
         refused.force_close()
         return refused
 
-    # aiohttp has no other place to say it.
-    RequestHandler.handle_error = handle_error  # type: ignore[method-assign]
+    RequestHandler.handle_error = handle_error  # type: ignore[method-assign]  # aiohttp has no other place for it
 
 
 class WebSide:

@@ -56,7 +56,7 @@ class Storage:
         self._settings = settings
         self._tables: dict[str, TableClient] = {}
         self._queues: dict[str, QueueClient] = {}
-        self._credentials: list[Any] = []
+        self._identity: Any = None
         self._ready: asyncio.Task[None] | None = None
 
     def table(self, name: str) -> TableClient:
@@ -96,7 +96,8 @@ class Storage:
 
     async def close(self) -> None:
         """Close the connections."""
-        clients: list[Any] = [*self._tables.values(), *self._queues.values(), *self._credentials]
+        clients: list[Any] = [*self._tables.values(), *self._queues.values()]
+        clients += [self._identity] if self._identity else []
         await asyncio.gather(*(client.close() for client in clients))
 
     async def _create_missing(self) -> None:
@@ -116,17 +117,19 @@ class Storage:
             )
 
     def _credential(self) -> Any:
+        """One for all clients: each would ask the identity for a token of its own."""
+        if self._identity is not None:
+            return self._identity
         from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415 -- heavy
 
         client_id = self._settings.client_id
         named: dict[str, Any] = {"client_id": client_id} if client_id else {}
-        made = (
+        self._identity = (
             ManagedIdentityCredential(**named, use_env_settings=False)
             if self._settings.managed_identity
             else DefaultAzureCredential(managed_identity_client_id=client_id, use_env_settings=False)
         )
-        self._credentials.append(made)
-        return made
+        return self._identity
 
 
 @contextmanager

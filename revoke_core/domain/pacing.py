@@ -5,7 +5,7 @@ https://learn.microsoft.com/graph/throttling-limits) and refills evenly, so work
 refill rate. Which shape the real limit has is not published, so what a 429 means depends on when it comes:
 
 - after less than a twentieth of the quota in about one period: our own use cannot explain it. A hiccup of the service,
-  or somebody else's load; it says nothing about the quota. Its gate is kept all the same.
+  or the load of other apps, has refused the call; that says nothing about the quota. Its gate is kept all the same.
 - the first one since the bucket was full: the assumption that it was full was wrong. Only the bucket is emptied.
 - the bucket was used up as planned, or a quota was spent since it was full, and the pause is long: a counting window
   has ended. The rate was right, and the next window fills while the gate is closed.

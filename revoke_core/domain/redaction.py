@@ -70,16 +70,16 @@ def _named_gone(text: str) -> str:
 def _without_token(run: re.Match[str]) -> str:
     """A run of characters without the token in it, or nothing of it when it is base64 of a text with a secret."""
     text = run[0]
-    head = text.find(_TOKEN_HEAD)
-    if head >= 0 and text.find(".", head + len(_TOKEN_HEAD) + 5) >= 0:
+    if (head := _token_at(text)) is not None:
         return text[:head] + _GONE
     decoded = _from_base64(text)
-    return _GONE if decoded and (_named_gone(decoded) != decoded or _has_token(decoded)) else text
+    return _GONE if _named_gone(decoded) != decoded or _token_at(decoded) is not None else text
 
 
-def _has_token(text: str) -> bool:
+def _token_at(text: str) -> int | None:
+    """Where a JSON web token begins."""
     head = text.find(_TOKEN_HEAD)
-    return head >= 0 and text.find(".", head + len(_TOKEN_HEAD) + 5) >= 0
+    return head if head >= 0 and text.find(".", head + len(_TOKEN_HEAD) + 5) >= 0 else None
 
 
 def _from_base64(text: str) -> str:

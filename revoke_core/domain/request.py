@@ -63,7 +63,7 @@ class RevocationRequest:
     def must_be_confirmed(self, found: int, *, max_unconfirmed: int, has_unmatched: bool) -> bool:
         """Whether a person has to confirm so many users before one is sent: a named list is its own count.
 
-        ``has_unmatched``: an entry that was to keep somebody from being revoked matches nobody; no number covers that.
+        ``has_unmatched``: an entry of the protected list or of ``exclude`` matches no user.
         """
         if self.is_named_only or self.dry_run or not found:
             return False

@@ -22,6 +22,7 @@ LARGEST_BODY: Final = 16 * 1024 * 1024
 MOST_GROUPS: Final = 1000
 _LONGEST_REASON: Final = 1000
 _MOST_CONTAINERS: Final = 20_000
+_MOST_MEMBERS: Final = 100_000
 _MOST_COMMAS: Final = 1_000_000
 _REQUEST: Final = '{"user": "adele@contoso.com"}'
 CONFIRMATION: Final = '{"users": 340}'
@@ -78,11 +79,13 @@ def _refuse_overfull(body: bytes) -> None:
 
     The largest body that is taken, a list of users, has one array and as many commas as users.
     """
-    containers, members = body.count(b"[") + body.count(b"{"), body.count(b":")
-    if max(containers, members) > _MOST_CONTAINERS or body.count(b",") > _MOST_COMMAS:
-        raise InvalidRequest(
-            [Fault("", f"the JSON holds more than {_MOST_CONTAINERS:,} arrays, objects or members; send one object")]
+    containers = body.count(b"[") + body.count(b"{")
+    if containers > _MOST_CONTAINERS or body.count(b":") > _MOST_MEMBERS or body.count(b",") > _MOST_COMMAS:
+        detail = (
+            f"the JSON holds more than {_MOST_CONTAINERS:,} arrays and objects, {_MOST_MEMBERS:,} members or "
+            f"{_MOST_COMMAS:,} entries; send one object"
         )
+        raise InvalidRequest([Fault("", detail)])
 
 
 def _refuse_envelope(value: dict[str, Any]) -> None:

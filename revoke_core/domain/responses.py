@@ -119,7 +119,7 @@ def judge_revoke(answer: Answer, token: TokenFacts, *, token_has_revoked: bool) 
 
     ``token_has_revoked`` says whether this very token has revoked a user, which proves its permission.
     Whatever does not prove that Graph did not act is ambiguous: a lost answer, any server error, 408, 409, and an
-    answer that is not Graph's own. 401 and 429 come before any work, whoever sends them.
+    answer that is not Graph's own. Graph and every gateway send 401 and 429 before any work.
     """
     return _revoke(answer, token, token_has_revoked=token_has_revoked).as_graph_says(answer)
 

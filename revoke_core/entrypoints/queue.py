@@ -1,8 +1,7 @@
 """The queue handlers: every request message ends in a row of the status log, whatever it holds.
 
-A message that cannot be carried out now, because storage does not answer or new
-requests are refused, goes back to its queue under its first id and
-with its age, and waits longer each time: the host alone would give it up after five tries.
+A message that cannot be carried out now, because storage does not answer or new requests are refused, goes back to its
+queue under its first id and with its age, and waits longer each time: the host alone would give it up after five tries.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class QueueHandlers:
             return
         try:
             await self._carry_out(waiting)
-        except RevokingPaused:
+        except (RevokingPaused, TooManyOpen):
             await self._give_back(waiting)
         except Exception as problem:  # noqa: BLE001 -- whatever it is, it must not use up the host's tries
             logs.failure("message_not_carried_out", problem, givenBack=waiting.given_back)
@@ -92,8 +91,6 @@ class QueueHandlers:
             return
         try:
             await self._submitter.submit(submission, within=MAX_RUN)
-        except TooManyOpen:
-            await self._give_back(waiting)
         except IdempotencyConflict:
             await self._refuse(waiting.message_id, submission.requested_by, IDEMPOTENCY_CONFLICT, None)
 

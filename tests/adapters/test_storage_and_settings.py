@@ -22,7 +22,7 @@ async def test_the_identity_form_builds_clients_with_the_managed_identity() -> N
     table, queue = storage.table(REQUESTS_TABLE), storage.queue(WORK_QUEUE)
     assert table.url == "https://contosorevoker.table.core.windows.net"
     assert queue.url == f"https://contosorevoker.queue.core.windows.net/{WORK_QUEUE}"
-    assert all(isinstance(made, ManagedIdentityCredential) for made in storage._credentials)
+    assert isinstance(storage._identity, ManagedIdentityCredential)
     await storage.close()
 
 
@@ -35,7 +35,7 @@ async def test_without_a_credential_setting_a_developers_own_sign_in_serves() ->
     storage = Storage(settings=read_settings(environment).storage)
     assert storage.table(REQUESTS_TABLE).url == "https://t.example.com"
     assert storage.queue(WORK_QUEUE).url == f"https://q.example.com/{WORK_QUEUE}"
-    assert all(isinstance(made, DefaultAzureCredential) for made in storage._credentials)
+    assert isinstance(storage._identity, DefaultAzureCredential)
     await storage.close()
 
 
@@ -44,7 +44,7 @@ async def test_a_connection_string_wins_over_the_identity_form() -> None:
     storage = Storage(settings=read_settings(IDENTITY | {"AzureWebJobsStorage": CONNECTION}).storage)
     assert storage.table(REQUESTS_TABLE).url.startswith("http://127.0.0.1:2/")
     assert storage.queue(WORK_QUEUE).url.startswith("http://127.0.0.1:1/")
-    assert storage._credentials == []
+    assert storage._identity is None
     await storage.close()
 
 

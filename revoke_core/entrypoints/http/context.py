@@ -37,7 +37,7 @@ class RouteContext:
     ) -> HttpResponse:
         """Answer for what is durable: its ``present`` state or, whatever fails while that is read, ``record``.
 
-        A caller who is told of a failure repeats the call or gives up, and both are wrong here.
+        A caller that gets an error repeats the call or gives up; the request goes on, so both would be wrong.
         """
         try:
             return await self.responses.of(await present, headers)

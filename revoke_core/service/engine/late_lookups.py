@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.user_state import UserStatus
-from revoke_core.service.engine.lookup import MAY_BE_EXTERNAL, PlannedUsers, warnings_for
+from revoke_core.service.engine.lookup import PlannedUsers
 from revoke_core.service.engine.planner import seen_users
+from revoke_core.service.engine.request_warnings import MAY_BE_EXTERNAL, warnings_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.errors import TokenUnavailable
-from revoke_core.domain.identifiers import is_object_id, listed
+from revoke_core.domain.identifiers import is_object_id
 from revoke_core.domain.permissions import READ_USERS, REVOKE
 from revoke_core.domain.responses import Answer, Effect, Verdict, cut_off_of, is_own_matter, judge_read
 from revoke_core.domain.sign_in_home import SignInHome, sign_in_home
 from revoke_core.domain.user_state import UserRow, UserStatus, set_aside
 from revoke_core.service.engine.names import LARGEST_READ, NamesFound, find_names, read_in_batches
 from revoke_core.service.engine.protection import ProtectedListUnreadable, Protection
+from revoke_core.service.engine.request_warnings import MAY_BE_EXTERNAL, exclusion_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,16 +28,6 @@ if TYPE_CHECKING:
     from revoke_core.ports.graph import Graph
     from revoke_core.service.engine.protection import ProtectedUsers
 
-UNPROVEN_BY_CHOICE: Final = "verify is false: the effect was not read back, revoked is Graph's word alone."
-UNPROVEN_BY_PERMISSION: Final = (
-    "The app may not read users (User.Read.All is missing): ids and UPNs went to Graph as they are, "
-    "and revoked is Graph's word alone."
-)
-PROOF_WARNINGS: Final = (UNPROVEN_BY_CHOICE, UNPROVEN_BY_PERMISSION)
-MAY_BE_EXTERNAL: Final = (
-    "Some of these users were invited at one time (creationType Invitation, or a pending invitation), but nothing says "
-    "that they sign in elsewhere: they are revoked like any other. If one does, its home tenant keeps its sessions."
-)
 # A page is looked up so often before those of its users about whom there is no answer are left for later.
 _TRIES: Final = 3
 _ANY_USER: Final = "accountEnabled eq true"
@@ -214,14 +205,15 @@ class UserLookup:
             if seen.add(row.identity):
                 rows.append(replace(row, position=first + len(rows)))
                 some_doubtful = some_doubtful or judgement.is_doubtful(user, row)
-        unmatched = [user.given.strip() for user in exclusion.unmatched(planned.request.exclude)]
+        unmatched = exclusion.unmatched(planned.request.exclude)
         unknown = exclusion.lacking(planned.request.exclude) if exclusion.obstacle else []
+        excluding = exclusion_warnings(unmatched=unmatched, unknown=unknown)
         doubt = (MAY_BE_EXTERNAL,) if some_doubtful else ()
         return PlannedPage(
             rows=rows,
             excluded=sum(row.problem is problems.EXCLUDED for row in rows),
             readable=lookup.readable,
-            warnings=(*judgement.notices.warnings, *_unmatched_warning(unmatched), *_unknown_warning(unknown), *doubt),
+            warnings=(*judgement.notices.warnings, *excluding, *doubt),
             has_unmatched=bool(judgement.notices.unmatched or unmatched or unknown),
         )
 
@@ -276,32 +268,6 @@ def _with_answers(users: Sequence[UserRef], found: Sequence[Answer], earlier: Lo
     pause = max((verdict.pause for verdict in waiting if verdict.pause), default=None)
     tries = earlier.tries + (bool(waiting) and own)
     return Lookup(answers=answers, obstacle=waiting[0].problem if waiting else None, pause=pause, tries=tries)
-
-
-def _unmatched_warning(names: Sequence[str]) -> tuple[str, ...]:
-    if not names:
-        return ()
-    return (
-        (
-            f"exclude: {listed(names)} matches no user, or more than one by mail address, and excludes nobody. "
-            "An object id is best."
-        ),
-    )
-
-
-def _unknown_warning(names: Sequence[UserRef]) -> tuple[str, ...]:
-    if not names:
-        return ()
-    listing = listed([name.given.strip() for name in names])
-    return (f"exclude: {listing} could not be looked up, and excludes only a user of exactly this name.",)
-
-
-def warnings_for(request: RevocationRequest, *, readable: bool, others: Iterable[str] = ()) -> tuple[str, ...]:
-    """Why ``revoked`` is not proven, if it is not, and once each of the ``others``."""
-    rest = dict.fromkeys(other for other in others if other not in PROOF_WARNINGS)
-    if not readable:
-        return (UNPROVEN_BY_PERMISSION, *rest)
-    return tuple(rest) if request.verify else (UNPROVEN_BY_CHOICE, *rest)
 
 
 def unplanned(users: Iterable[UserRef], *, first: int = 1) -> list[UserRow]:

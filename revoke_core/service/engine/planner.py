@@ -15,8 +15,8 @@ from revoke_core.service.engine.lookup import (
     PlannedPage,
     PlannedUsers,
     unplanned,
-    warnings_for,
 )
+from revoke_core.service.engine.request_warnings import warnings_for
 from revoke_core.service.engine.unit_of_work import ROWS_PER_COMMIT
 
 if TYPE_CHECKING:

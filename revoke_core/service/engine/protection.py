@@ -5,7 +5,7 @@ worse than both. Hence:
 
 - an entry that was resolved once stays protected by its object id, kept in storage, whatever its name becomes;
 - while the group cannot be read, or reads as empty, the members that were read last count for seven days;
-- an entry that matches nobody is named wherever somebody looks; ``PROTECTION_STRICT`` closes the door for it;
+- an entry that matches no user is named in warnings and readiness; with ``PROTECTION_STRICT`` requests are refused;
 - without any list to go by, no user is sent.
 """
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 KEPT_FOR: Final = timedelta(days=7)
 _FRESH: Final = timedelta(seconds=60)
+_WATCHED_EVERY: Final = timedelta(hours=1)
 # How old what is kept may look before a list that has not changed is written again.
 _REWRITTEN_AFTER: Final = timedelta(hours=1)
 
@@ -116,10 +117,10 @@ class ProtectedUsers:
             await asyncio.shield(self._reading)
         return self._protection
 
-    async def watch(self, every: timedelta) -> None:
-        """Read the list when nobody has for so long, so that what is wrong with it reaches the log and its alert."""
+    async def watch(self) -> None:
+        """Read a list that was not read for an hour, so that what is wrong with it reaches the log and its alert."""
         now = self._clock.now()
-        if self._looked_at is None or not now - every <= self._looked_at <= now:
+        if self._looked_at is None or not now - _WATCHED_EVERY <= self._looked_at <= now:
             try:
                 await self.look()
             except Unavailable as problem:

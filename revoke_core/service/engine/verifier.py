@@ -10,7 +10,7 @@ from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.permissions import READ_USERS
 from revoke_core.domain.responses import Effect, judge_read
 from revoke_core.domain.user_state import after_read, resolve_without_read
-from revoke_core.service.engine.lookup import UNPROVEN_BY_PERMISSION
+from revoke_core.service.engine.request_warnings import UNPROVEN_BY_PERMISSION
 from revoke_core.service.engine.unit_of_work import ROWS_PER_COMMIT
 
 if TYPE_CHECKING:

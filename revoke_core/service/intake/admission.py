@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from revoke_core.domain.errors import ProtectionUnavailable, TooManyOpen
+from revoke_core.domain.errors import ProtectionUnavailable, RevokingPaused, TooManyOpen
 from revoke_core.domain.lanes import SHARE, Lane
 from revoke_core.domain.problems import PROTECTED_UNREADABLE
 from revoke_core.service.engine.protection import ProtectedListUnreadable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PROTECTED_RETRY_SECONDS: Final = 60
 _TOO_MANY_RETRY_SECONDS: Final = 30
+_PAUSED_RETRY_SECONDS: Final = 60
 # A count is read again when it is older: other instances accept requests too, and requests end.
 _COUNT_FRESH: Final = timedelta(seconds=5)
 _CALLERS_KEPT: Final = 1000
@@ -34,19 +35,41 @@ class _Count:
 class Admission:
     """Guards what is new; a request that was accepted before is never asked for it again.
 
-    ``most_open`` is how many requests one caller may have open. Callers are counted from the open markers at most every
-    five seconds, so a caller that is quick, or uses several instances, may go some requests beyond it.
+    ``refuses_new`` is ``REVOKING_PAUSED=refuse``; ``most_open`` is how many requests one caller may have open. The open
+    markers are counted by caller at most every five seconds, so a caller that is quick, or uses several instances, may
+    go some requests beyond it.
     """
 
-    def __init__(self, *, protected: ProtectedUsers, open_requests: OpenRequests, clock: Clock, most_open: int) -> None:
+    def __init__(
+        self,
+        *,
+        protected: ProtectedUsers,
+        open_requests: OpenRequests,
+        clock: Clock,
+        most_open: int,
+        refuses_new: bool = False,
+    ) -> None:
         self._protected = protected
+        self._refuses_new = refuses_new
         self._open_requests = open_requests
         self._clock = clock
         self._most_open = most_open
         self._counts: OrderedDict[str, _Count] = OrderedDict()
 
-    async def check_protected(self) -> None:
-        """``ProtectionUnavailable`` while there is no protected list to go by."""
+    async def check(self, *, dry_run: bool, may_wait: bool) -> None:
+        """``RevokingPaused`` while new requests are refused, ``ProtectionUnavailable`` without a protected list.
+
+        A dry run changes nothing, so no pause refuses it. A request that ``may_wait`` waits for the list itself.
+        """
+        if self._refuses_new and not dry_run:
+            raise RevokingPaused(
+                "New requests are refused while revoking is paused (REVOKING_PAUSED=refuse), and nothing of this one "
+                "was kept. An operator of this app has to set REVOKING_PAUSED to false; send the request again after "
+                "that, with the same Idempotency-Key. Dry runs and questions are answered meanwhile.",
+                retry_after=_PAUSED_RETRY_SECONDS,
+            )
+        if may_wait:
+            return
         try:
             await self._protected.current()
         except ProtectedListUnreadable as unreadable:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
-from revoke_core.domain.errors import IdempotencyConflict, ProtectionUnavailable
+from revoke_core.domain.errors import IdempotencyConflict, Unavailable
 from revoke_core.domain.identifiers import new_request_id
 from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
 from revoke_core.domain.schedules import LEASE, REDRIVE_MARGIN
@@ -93,12 +93,12 @@ class Submitter:
         """Accept, and carry out within the call when the request is small and ``within`` leaves time for it.
 
         ``IdempotencyConflict`` for a key that another body holds; ``Unavailable`` when the request could not be made
-        durable or the protected list cannot be read, ``TooManyOpen`` for a caller at its limit: then nothing has
-        happened. A queue sender cannot be asked to try again, so its request waits for the protected list as for
-        anything else that does not answer now.
+        durable, while new requests are refused or the protected list cannot be read; ``TooManyOpen`` for a caller at
+        its limit: then nothing has happened. A queue sender cannot be asked to try again, so its request waits for the
+        protected list as for anything else that does not answer now.
         """
         started_at = self._clock.now()
-        if submission.source != "queue" and (known := await self._known_or_refused(submission)):
+        if known := await self._known_or_refused(submission):
             return Submitted(record=known)
         claimed = await self._claimed(submission, started_at)
         if isinstance(claimed, RequestRecord):
@@ -149,19 +149,19 @@ class Submitter:
         )
 
     async def _known_or_refused(self, submission: Submission) -> RequestRecord | None:
-        """``ProtectionUnavailable`` while there is no protected list to go by.
+        """``RevokingPaused`` or ``ProtectionUnavailable`` while nothing new is accepted.
 
         The request that the key belongs to is answered all the same: it was accepted long ago.
         """
         try:
-            await self._admission.check_protected()
-        except ProtectionUnavailable:
-            if known := await self.holder(submission):
+            await self._admission.check(dry_run=submission.request.dry_run, may_wait=submission.source == "queue")
+        except Unavailable:
+            if known := await self._holder(submission):
                 return known
             raise
         return None
 
-    async def holder(self, submission: Submission) -> RequestRecord | None:
+    async def _holder(self, submission: Submission) -> RequestRecord | None:
         """The request that holds the key already; ``IdempotencyConflict`` where its body is another."""
         if submission.idempotency_key is None:
             return None

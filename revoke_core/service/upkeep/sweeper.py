@@ -25,7 +25,7 @@ class Sweeper:
     - A worker moves that time on whenever it acquires or releases a lease, or finds a message too early.
     - ``finish_request`` removes the marker with the final status, so an ended request is never redriven.
     - The marker is moved before the message is sent: should this host die in between, the request is due again soon.
-    - The message's worker reads the request's state; the sweeper reads nothing but markers, 100 at a time.
+    - The message's worker reads the request's state; the sweeper reads nothing but markers.
     """
 
     def __init__(self, *, open_requests: OpenRequests, queue: WorkQueue, clock: Clock, paused: bool) -> None:

@@ -127,6 +127,8 @@ async def test_who_cannot_be_told_from_those_to_be_spared_is_never_sent(
         await engine.resume(record.id, seconds=30, max_idle=4)
         clock.jump(minutes=5)
     assert people[1] not in await directory.served()
+    if why == "may be excluded":
+        assert "could not be looked up" in " ".join((await stored_run(engine.log, record.id)).warnings)
     clock.jump(seconds=LIFETIME.total_seconds())
     await engine.resume(record.id)
     rows = await engine.log.all_rows(record.id)

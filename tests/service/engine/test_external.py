@@ -12,7 +12,7 @@ from listing import code
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.user_state import Counts
-from revoke_core.service.engine.lookup import MAY_BE_EXTERNAL
+from revoke_core.service.engine.request_warnings import MAY_BE_EXTERNAL
 
 if TYPE_CHECKING:
     from engine import Engine

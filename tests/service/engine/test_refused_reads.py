@@ -14,7 +14,7 @@ from local.simulator.directory import object_id
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.user_state import Counts, UserStatus
-from revoke_core.service.engine.lookup import UNPROVEN_BY_PERMISSION
+from revoke_core.service.engine.request_warnings import UNPROVEN_BY_PERMISSION
 
 if TYPE_CHECKING:
     from engine import Engine

@@ -24,7 +24,7 @@ from revoke_core.domain.run import Run, SendIntent
 from revoke_core.domain.seen_users import SeenUsers
 from revoke_core.domain.user_state import Counts, UserRow
 from revoke_core.service.engine.cursor import Cursor
-from revoke_core.service.engine.lookup import UNPROVEN_BY_CHOICE, UNPROVEN_BY_PERMISSION, warnings_for
+from revoke_core.service.engine.request_warnings import UNPROVEN_BY_CHOICE, UNPROVEN_BY_PERMISSION, warnings_for
 
 if TYPE_CHECKING:
     from engine import Engine

@@ -19,7 +19,7 @@ from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.request_record import RequestStatus
 from revoke_core.domain.run import Run
 from revoke_core.domain.user_state import Counts, UserRow, UserStatus
-from revoke_core.service.engine.lookup import UNPROVEN_BY_CHOICE
+from revoke_core.service.engine.request_warnings import UNPROVEN_BY_CHOICE
 from revoke_core.service.reading.status import StatusReader
 
 if TYPE_CHECKING:
