@@ -22,7 +22,7 @@ from revoke_core.adapters.storage import Storage
 from revoke_core.adapters.tables.open_requests import TableOpenRequests
 from revoke_core.adapters.tables.protected_list import TableProtectedList
 from revoke_core.adapters.tables.retention_store import TableRetentionStore
-from revoke_core.adapters.tables.shared_facts import TableIdempotencyKeys, TableSigningKey, TableTokenHistory
+from revoke_core.adapters.tables.shared_facts import TableSigningKey, TableTokenHistory
 from revoke_core.adapters.tables.status_log import TableStatusLog
 from revoke_core.adapters.tables.user_index import TableUserIndex
 from revoke_core.domain.request import RequestLimits
@@ -90,7 +90,7 @@ class _Parts:
         self.storage = Storage(settings=settings.storage)
         self.log = TableStatusLog(storage=self.storage)
         self.index = TableUserIndex(storage=self.storage)
-        # A request keeps the id that its idempotency key was claimed with, so an open one may be as old as a key.
+        # An app that stood still for long ends what it left open.
         keep = timedelta(days=settings.retention_days + 2)
         self.open_requests = TableOpenRequests(storage=self.storage, keep=keep)
         self.signing_key = TableSigningKey(storage=self.storage)
@@ -115,7 +115,6 @@ class _Parts:
         self.worker = self._worker()
         self.submitter = Submitter(
             log=self.log,
-            keys=TableIdempotencyKeys(storage=self.storage, clock=clock),
             queue=self.work_queue,
             admission=Admission(
                 protected=self.protected,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from local.chaos.run import Outcome
 
-SLICE: Final = ("claim", "continued", "stop")
+SLICE: Final = ("arrived", "continued", "stop")
 _SLICE_USERS: Final = 60
 
 

@@ -91,7 +91,7 @@ def _kill(
 
 POINTS: Final = (
     FaultPoint(name="none", description="never: the measure for the others", kind="none", share_of_seeds=0),
-    _kill("claim", "the idempotency key is claimed, and nothing else", exchanges.is_key_claim, "after"),
+    _kill("arrived", "the request has come, nothing is stored", exchanges.is_request_creation, "before"),
     _kill("accepted", "the request is stored, its message is not sent", exchanges.is_request_creation, "after"),
     _kill("plan", "the first rows are being written", exchanges.is_plan_commit),
     _kill("seeding", "some rows are written, others are not", exchanges.is_plan_commit, nth=_second, least_users=150),

@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
 REQUESTS: Final = "Revocations"
 USERS: Final = "RevocationUsers"
-STATE: Final = "RevocationState"
 REQUEST_QUEUE: Final = "revocation-requests"
 WORK_QUEUE: Final = "revocation-work"
 POISON_QUEUES: Final = ("revocation-requests-poison", "revocation-work-poison")
 RUN_ROW: Final = "run"
-CLAIM: Final = "claim"
 # ``Revocations`` holds an open marker beside the row of each unfinished request: open-{12 hex digits}-{request id}.
 OPEN_MARKER: Final = "open-"
 # A user's status only moves to a higher rank; statuses of the last rank are final.
@@ -53,8 +51,8 @@ class WrittenEntity:
 
     @property
     def is_request(self) -> bool:
-        """Whether it is a request's own row in ``Revocations``, not its open marker."""
-        return self.table == REQUESTS and not is_open_marker(self.row)
+        """Whether it is a request's own row in ``Revocations``: its open marker and its key have no status."""
+        return self.table == REQUESTS and "Status" in self.row
 
 
 def is_open_marker(row: Mapping[str, Any]) -> bool:
@@ -89,11 +87,6 @@ def written_entities(exchange: Exchange) -> list[WrittenEntity]:
 def user_rows(exchange: Exchange) -> list[Mapping[str, Any]]:
     """The users among what is written."""
     return [one.row for one in written_entities(exchange) if one.table == USERS and one.row.get("RowKey") != RUN_ROW]
-
-
-def is_key_claim(exchange: Exchange) -> bool:
-    """An idempotency key is being claimed."""
-    return any(one.table == STATE and one.row.get("PartitionKey") == CLAIM for one in written_entities(exchange))
 
 
 def is_request_creation(exchange: Exchange) -> bool:

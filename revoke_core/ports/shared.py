@@ -66,24 +66,6 @@ class OpenRequests(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """An idempotency key that is taken: by which request, and the digest of its body."""
-
-    request_id: str
-    digest: str
-
-
-class IdempotencyKeys(Protocol):
-    """Idempotency keys, each within the scope of one caller."""
-
-    async def get(self, scope: str, key: str) -> Claim | None:
-        """The claim that holds a key; nothing is taken."""
-
-    async def claim(self, scope: str, key: str, claim: Claim) -> Claim | None:
-        """Take a key by an insert; ``None`` when it is ours now, else the claim that holds it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredProtection:
     """The protected list as it was read last.
 

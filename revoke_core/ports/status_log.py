@@ -32,18 +32,43 @@ class Page[T]:
     token: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """The key under which a request comes, within the scope of its caller, and the digest of the request's body."""
+
+    scope: str
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Which request holds an idempotency key, and the digest of its body."""
+
+    request_id: str
+    digest: str
+
+
 class RequestRows(Protocol):
     """``Revocations``: one row per request with what was asked for, and an open marker while the request is open."""
 
     async def create_request(
-        self, record: RequestRecord, request: RevocationRequest | None, *, redrive_at: datetime | None
-    ) -> bool:
-        """Make a request durable: its row and its open marker in one transaction.
+        self,
+        record: RequestRecord,
+        request: RevocationRequest | None,
+        *,
+        redrive_at: datetime | None,
+        key: IdempotencyKey | None = None,
+    ) -> Claim | None:
+        """Make a request durable: its row, its open marker and the claim of its key in one transaction.
 
         ``redrive_at`` is when the timer sends a work message unless a worker has moved that moment; ``None`` for a
-        request that is over already, which gets no marker. ``False`` when a request of this id is there already:
+        request that is over already, which gets no marker. Returns the claim of another request that holds the key:
         then nothing was written.
         """
+
+    async def get_claim(self, scope: str, key: str, now: datetime) -> Claim | None:
+        """The claim that holds a key."""
 
     async def get_request(self, request_id: str) -> RequestRecord | None:
         """The request's row."""
@@ -139,6 +164,3 @@ class RetentionStore(Protocol):
 
     async def remove(self, record: RequestRecord, *, in_time: Callable[[], bool]) -> bool:
         """Remove a request with everything that belongs to it while ``in_time`` holds; whether all of it is gone."""
-
-    async def delete_claims(self, before: datetime) -> None:
-        """Remove idempotency keys claimed before a moment."""

@@ -43,7 +43,7 @@ def test_a_lag_that_is_no_time_is_refused(text: str, capsys: pytest.CaptureFixtu
 
 def test_an_unknown_point_is_refused() -> None:
     """A typing error does not end in a campaign of nothing."""
-    assert main(["--points", "claim,nowhere"]) == 2
+    assert main(["--points", "arrived,nowhere"]) == 2
 
 
 NEVER = FaultPoint(
@@ -57,7 +57,7 @@ NEVER = FaultPoint(
 
 
 async def test_a_slice_of_the_campaign_keeps_every_promise() -> None:
-    """Host killed after the claim, killed after a work message, stopped: no user is lost, none is revoked twice.
+    """Killed before anything is stored and after a work message, and stopped: no user is lost, none is revoked twice.
 
     A run whose planned fault never took place has failed: it would have proven nothing.
     """

@@ -9,7 +9,6 @@ from local.testbed.proxy import Exchange
 from revoke_core.adapters import storage
 from revoke_core.adapters.tables.rows import marker_keys
 from revoke_core.adapters.tables.run_row import RUN_ROW
-from revoke_core.adapters.tables.shared_facts import CLAIM
 from revoke_core.domain.request_record import RequestStatus
 from revoke_core.domain.user_state import UserStatus
 
@@ -60,13 +59,9 @@ RUN = ("RevocationUsers", {"PartitionKey": "id", "RowKey": "run", "Owner": "x"})
 
 def test_the_names_are_those_of_the_app() -> None:
     """A renamed table or status would blind the campaign; this test fails first."""
-    assert (exchanges.REQUESTS, exchanges.USERS, exchanges.STATE) == (
-        storage.REQUESTS_TABLE,
-        storage.USERS_TABLE,
-        storage.STATE_TABLE,
-    )
+    assert (exchanges.REQUESTS, exchanges.USERS) == (storage.REQUESTS_TABLE, storage.USERS_TABLE)
     assert (exchanges.REQUEST_QUEUE, exchanges.WORK_QUEUE, *exchanges.POISON_QUEUES) == storage.QUEUES
-    assert (exchanges.RUN_ROW, exchanges.CLAIM) == (RUN_ROW, CLAIM)
+    assert exchanges.RUN_ROW == RUN_ROW
     assert set(exchanges.STATUS_RANK) == set(UserStatus)
     assert set(exchanges.FINAL_REQUEST) == {status for status in RequestStatus if status.is_final}
 
@@ -89,7 +84,7 @@ def test_a_transaction_is_read_entity_by_entity() -> None:
         (transaction(RUN, user(Status="revoked", Attempts=1)), {"is_result_commit"}),
         (transaction(RUN, user(Status="verified", Attempts=1)), {"is_result_commit"}),
         (transaction(RUN), set()),
-        (table("RevocationState", b'{"PartitionKey": "claim", "RowKey": "x"}'), {"is_key_claim"}),
+        (table("Revocations", b'{"RowKey": "key-0", "RequestId": "x", "Digest": "y"}'), set()),
         (table("Revocations", b'{"PartitionKey": "f", "RowKey": "open-0-x", "Redriven": 1}', "PATCH"), set()),
         (table("Revocations", b'{"RowKey": "x", "Status": "accepted"}'), {"is_request_creation"}),
         (table("Revocations(PartitionKey='f',RowKey='x')", b'{"Status": "running"}', "PATCH"), set()),
@@ -104,7 +99,6 @@ def test_a_transaction_is_read_entity_by_entity() -> None:
 def test_each_point_is_recognised_and_no_other(exchange: Exchange, meanings: set[str]) -> None:
     """A fault takes place at the exchange that its point names, with single writes and with transactions."""
     points = (
-        "is_key_claim",
         "is_request_creation",
         "is_plan_commit",
         "is_revoke_call",

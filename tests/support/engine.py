@@ -19,7 +19,7 @@ from revoke_core.adapters.pacing.row import SharedPaceRow
 from revoke_core.adapters.queue import StorageWorkQueue
 from revoke_core.adapters.tables.open_requests import TableOpenRequests
 from revoke_core.adapters.tables.protected_list import TableProtectedList
-from revoke_core.adapters.tables.shared_facts import TableIdempotencyKeys, TableTokenHistory
+from revoke_core.adapters.tables.shared_facts import TableTokenHistory
 from revoke_core.adapters.tables.status_log import TableStatusLog
 from revoke_core.adapters.tables.user_index import TableUserIndex
 from revoke_core.domain.errors import Unavailable
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.responses import Answer
     from revoke_core.ports.shared import Clock
+    from revoke_core.ports.status_log import Claim, IdempotencyKey
 
 NOON = datetime(2026, 9, 10, 12, 0, tzinfo=UTC)
 LIMITS = OperatorLimits(max_unconfirmed=100, paused=False)
@@ -89,12 +90,17 @@ class WatchedLog(TableStatusLog):
         self.after_page: Callable[[UserStatus], Awaitable[None]] | None = None
 
     async def create_request(
-        self, record: RequestRecord, request: RevocationRequest | None, *, redrive_at: datetime | None = None
-    ) -> bool:
+        self,
+        record: RequestRecord,
+        request: RevocationRequest | None,
+        *,
+        redrive_at: datetime | None = None,
+        key: IdempotencyKey | None = None,
+    ) -> Claim | None:
         """As the port; without a moment of its own the timer redrives the request when a lease would end."""
         is_open = not record.status.is_final
         moment = redrive_at or (record.requested_at + LEASE if is_open else None)
-        return await super().create_request(record, request, redrive_at=moment)
+        return await super().create_request(record, request, redrive_at=moment, key=key)
 
     async def save_run(self, run: Run, rows: Sequence[UserRow]) -> Run:
         """As the port, unless storage has been stopped."""
@@ -199,7 +205,6 @@ class Engine:
         self.log = WatchedLog(storage=self.storage)
         self.index = TableUserIndex(storage=self.storage)
         self.open_requests = TableOpenRequests(storage=self.storage, keep=timedelta(days=400))
-        self.keys = TableIdempotencyKeys(storage=self.storage, clock=self.clock)
         self.tokens = TableTokenHistory(storage=self.storage, clock=self.clock)
         self.queue = StorageWorkQueue(storage=self.storage)
         row = SharedPaceRow(storage=self.storage, clock=self.clock)

@@ -88,7 +88,6 @@ def submission() -> Submission:
 def submitter(engine: Engine) -> Submitter:
     return Submitter(
         log=engine.log,
-        keys=engine.keys,
         queue=engine.queue,
         admission=Admission(
             protected=engine.protected, open_requests=engine.open_requests, clock=engine.clock, most_open=1000

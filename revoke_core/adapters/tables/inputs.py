@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from revoke_core import logs
 from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE
 from revoke_core.adapters.tables.rows import request_partition, row_key
-from revoke_core.adapters.tables.table import Table, gather_bounded
+from revoke_core.adapters.tables.table import Table, delete_found, gather_bounded
 from revoke_core.domain.identifiers import names_user
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
@@ -96,6 +96,10 @@ class StoredInputs:
         except _DAMAGED as problem:
             logs.failure("inputs_damaged", problem, requestId=request_id, part=part)
             return None
+
+    async def discard(self, request_id: str) -> None:
+        """Remove what ``put`` has stored of a request that is not made after all."""
+        await delete_found(self._state, "PartitionKey eq @key", {"key": inputs_partition(request_id)})
 
     async def _write(self, request_id: str, prefix: str, pieces: Iterable[bytes]) -> int:
         """Write pieces into entities under consecutive keys; returns how many entities."""

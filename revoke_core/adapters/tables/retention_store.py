@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE, USERS_TABLE
-from revoke_core.adapters.tables.inputs import inputs_partition
-from revoke_core.adapters.tables.rows import MARKER_PREFIX, RECORD_COLUMNS, record_from, request_partition, row_key
-from revoke_core.adapters.tables.shared_facts import CLAIM
-from revoke_core.adapters.tables.table import ROWS_PER_TRANSACTION, Table
+from revoke_core.adapters.storage import REQUESTS_TABLE, USERS_TABLE
+from revoke_core.adapters.tables.inputs import StoredInputs
+from revoke_core.adapters.tables.rows import RECORD_COLUMNS, REQUESTS_END, record_from, request_partition, row_key
+from revoke_core.adapters.tables.table import Table, chunks, delete_found, delete_rows
 from revoke_core.domain.identifiers import inverted_time
-from revoke_core.domain.timestamps import written
 from revoke_core.ports.status_log import Page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable
+    from collections.abc import Callable
     from datetime import datetime
 
     from revoke_core.adapters.storage import Storage
@@ -31,7 +29,7 @@ class TableRetentionStore:
     def __init__(self, *, storage: Storage, log: StatusLog, index: TableUserIndex) -> None:
         self._requests = Table(storage=storage, name=REQUESTS_TABLE)
         self._users = Table(storage=storage, name=USERS_TABLE)
-        self._state = Table(storage=storage, name=STATE_TABLE)
+        self._inputs = StoredInputs(storage=storage)
         self._log = log
         self._index = index
 
@@ -39,7 +37,7 @@ class TableRetentionStore:
         """Requests accepted before a moment, the youngest of them first: ids hold inverted time."""
         newest = inverted_time(moment)
         query = "PartitionKey ge @partition and RowKey gt @row and RowKey lt @end"
-        values = {"partition": request_partition(newest), "row": f"{newest}~", "end": MARKER_PREFIX}
+        values = {"partition": request_partition(newest), "row": f"{newest}~", "end": REQUESTS_END}
         page = await self._requests.page(query, values, _RECORDS_PER_PAGE, token, select=RECORD_COLUMNS)
         return Page(items=[record_from(entity) for entity in page.items], token=page.token)
 
@@ -48,41 +46,20 @@ class TableRetentionStore:
 
         A user's row goes right after its entries by user, so that these are deleted only once.
         """
-        async for rows in _chunks(self._log.iter_users(record.id)):
+        async for rows in chunks(self._log.iter_users(record.id)):
             if not in_time():
                 return False
             await self._index.remove(record.id, rows)
-            await _delete(self._users, [(record.id, row_key(row.position)) for row in rows])
-        await _delete_found(self._state, "PartitionKey eq @key", {"key": inputs_partition(record.id)})
+            await delete_rows(self._users, [(record.id, row_key(row.position)) for row in rows])
+        await self._inputs.discard(record.id)
         # The run row is what is left here.
-        await _delete_found(self._users, "PartitionKey eq @key", {"key": record.id})
-        await self._requests.delete(request_partition(record.id), record.id)
+        await delete_found(self._users, "PartitionKey eq @key", {"key": record.id})
+        await self._delete_request(record.id)
         return True
 
-    async def delete_claims(self, before: datetime) -> None:
-        """Remove idempotency keys claimed before a moment."""
-        query = "PartitionKey eq @claims and ClaimedAt lt @before"
-        await _delete_found(self._state, query, {"claims": CLAIM, "before": written(before)})
-
-
-async def _delete_found(table: Table, query: str, values: dict[str, Any]) -> None:
-    async for chunk in _chunks(table.query(query, values, select=["PartitionKey", "RowKey"])):
-        await _delete(table, [(entity["PartitionKey"], entity["RowKey"]) for entity in chunk])
-
-
-async def _delete(table: Table, keys: list[tuple[str, str]]) -> None:
-    """Delete rows of one partition, one by one where some of them are gone already."""
-    if await table.submit([("delete", {"PartitionKey": partition, "RowKey": row}) for partition, row in keys]) is None:
-        for partition, row in keys:
-            await table.delete(partition, row)
-
-
-async def _chunks[T](items: AsyncIterable[T]) -> AsyncIterator[list[T]]:
-    chunk: list[T] = []
-    async for item in items:
-        chunk.append(item)
-        if len(chunk) == ROWS_PER_TRANSACTION:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+    async def _delete_request(self, request_id: str) -> None:
+        """The request's row and the idempotency key that it holds, if it holds one."""
+        partition = request_partition(request_id)
+        stored = await self._requests.get(partition, request_id, select=["ClaimRow"]) or {}
+        rows = [request_id, stored["ClaimRow"]] if stored.get("ClaimRow") else [request_id]
+        await delete_rows(self._requests, [(partition, row) for row in rows])

@@ -1,10 +1,11 @@
-"""Requests, their open markers and users as table entities, and back.
+"""Requests, their open markers, the idempotency keys they hold, and users as table entities, and back.
 
 Columns are the JSON names in PascalCase, nested members flattened, times as text.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
@@ -29,8 +30,10 @@ _LONGEST_TEXT: Final = 32_000
 
 # Three hexadecimal digits of inverted milliseconds: one partition per 2.2 years, newest partition first.
 _PARTITION_DIGITS: Final = 3
-# Behind every request id, which begins with a hexadecimal digit.
+# Request ids begin with a hexadecimal digit, so all other rows of a partition come behind this.
+REQUESTS_END: Final = "g"
 MARKER_PREFIX: Final = "open"
+_CLAIM_PREFIX: Final = "key"
 _CORRELATION: Final = ("client_request_id", "workflow_run_id", "workflow_name", "traceparent")
 
 
@@ -144,6 +147,13 @@ RECORD_COLUMNS: Final = [
 def request_partition(request_id: str) -> str:
     """The partition of ``Revocations`` that holds a request."""
     return request_id[:_PARTITION_DIGITS]
+
+
+def claim_row(scope: str, key: str) -> str:
+    """The row key of an idempotency key's claim; it stands in the partition of the request that holds the key."""
+    # As JSON: no scope and key that others choose may read like another pair.
+    digest = hashlib.sha256(json.dumps([scope, key]).encode()).hexdigest()
+    return f"{_CLAIM_PREFIX}-{digest}"
 
 
 def marker_keys(request_id: str) -> Entity:

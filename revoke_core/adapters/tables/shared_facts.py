@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from typing import TYPE_CHECKING, Final
 
 from revoke_core.adapters.storage import STATE_TABLE
 from revoke_core.adapters.tables.table import Table
 from revoke_core.domain.timestamps import written
-from revoke_core.ports.shared import Claim
 
 if TYPE_CHECKING:
     from revoke_core.adapters.storage import Storage
     from revoke_core.ports.shared import Clock
 
-CLAIM: Final = "claim"
 _TOKEN: Final = "token"  # noqa: S105 -- the name of a partition
 _SIGNING_KEY: Final = ("signing-key", "1")
-
-
-class TableIdempotencyKeys:
-    """The ``IdempotencyKeys`` port: one row per key, named by a digest of scope and key."""
-
-    def __init__(self, *, storage: Storage, clock: Clock) -> None:
-        self._table = Table(storage=storage, name=STATE_TABLE)
-        self._clock = clock
-
-    async def claim(self, scope: str, key: str, claim: Claim) -> Claim | None:
-        """Insert first and read only when the insert is refused: the common path costs one call."""
-        row = _row_of(scope, key)
-        columns = {"RequestId": claim.request_id, "Digest": claim.digest, "ClaimedAt": written(self._clock.now())}
-        if await self._table.insert({"PartitionKey": CLAIM, "RowKey": row} | columns):
-            return None
-        holder = await self._table.get(CLAIM, row)
-        if holder is None or holder["RequestId"] == claim.request_id:
-            return None
-        return Claim(request_id=holder["RequestId"], digest=holder["Digest"])
-
-    async def get(self, scope: str, key: str) -> Claim | None:
-        """One point read."""
-        holder = await self._table.get(CLAIM, _row_of(scope, key))
-        return Claim(request_id=holder["RequestId"], digest=holder["Digest"]) if holder else None
-
-
-def _row_of(scope: str, key: str) -> str:
-    # As JSON: no scope and key that others choose may read like another pair.
-    return hashlib.sha256(json.dumps([scope, key]).encode()).hexdigest()
 
 
 class TableTokenHistory:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core import logs
 from revoke_core.adapters.storage import REQUESTS_TABLE
 from revoke_core.adapters.tables.inputs import StoredInputs
 from revoke_core.adapters.tables.rows import (
-    MARKER_PREFIX,
     RECORD_COLUMNS,
+    REQUESTS_END,
+    claim_row,
     marker_keys,
     record_entity,
     record_from,
@@ -17,9 +19,10 @@ from revoke_core.adapters.tables.rows import (
 )
 from revoke_core.adapters.tables.table import MERGE, Table
 from revoke_core.adapters.tables.user_rows import TableUserRows
-from revoke_core.domain.identifiers import inverted_time
+from revoke_core.domain.errors import Unavailable
+from revoke_core.domain.identifiers import accepted_at, inverted_time
 from revoke_core.domain.timestamps import written
-from revoke_core.ports.status_log import Page
+from revoke_core.ports.status_log import Claim, Page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.request_record import RequestedBy, RequestRecord
+    from revoke_core.ports.status_log import IdempotencyKey
+
+
+# A key is good for this long at least, also where a new partition begins meanwhile.
+_KEY_LIFETIME: Final = timedelta(days=2)
 
 
 class TableStatusLog(TableUserRows):
@@ -40,23 +48,47 @@ class TableStatusLog(TableUserRows):
         self._inputs = StoredInputs(storage=storage)
 
     async def create_request(
-        self, record: RequestRecord, request: RevocationRequest | None, *, redrive_at: datetime | None
-    ) -> bool:
-        """Insert the request's row last: it is what makes the request durable.
+        self,
+        record: RequestRecord,
+        request: RevocationRequest | None,
+        *,
+        redrive_at: datetime | None,
+        key: IdempotencyKey | None = None,
+    ) -> Claim | None:
+        """Large inputs first: the transaction with the request's row is what makes the request durable.
 
-        ``False`` also after an insert of this call whose answer was lost and which the SDK has repeated.
+        It is also refused when its own answer was lost and the SDK has repeated it; then the claim is this request's.
         """
-        entity = record_entity(record)
+        entity, made_at = record_entity(record), accepted_at(record.id)
+        rows = [entity]
+        if key is not None:
+            if len(_claim_partitions(made_at)) > 1 and (holder := await self.get_claim(key.scope, key.key, made_at)):
+                return holder
+            entity["ClaimRow"] = claim_row(key.scope, key.key)
+            claim = {"RowKey": entity["ClaimRow"], "RequestId": record.id, "Digest": key.digest}
+            rows.append({"PartitionKey": entity["PartitionKey"]} | claim)
+        if redrive_at is not None:
+            marker = {"RedriveAt": written(redrive_at), "Redriven": 0, "Caller": record.requested_by.caller}
+            rows.append(marker_keys(record.id) | marker)
         if request is not None:
             entity |= await self._inputs.put(record.id, request)
-        if redrive_at is None:
-            return await self._requests.insert(entity) is not None
-        marker = marker_keys(record.id) | {
-            "RedriveAt": written(redrive_at),
-            "Redriven": 0,
-            "Caller": record.requested_by.caller,
-        }
-        return await self._requests.submit([("create", entity), ("create", marker)]) is not None
+        if await self._requests.submit([("create", row) for row in rows]) is not None or key is None:
+            return None
+        holder = await self.get_claim(key.scope, key.key, made_at)
+        if holder is None:
+            raise Unavailable("The table storage has refused the request and holds no other under its key.")
+        if holder.request_id == record.id:
+            return None
+        await self._inputs.discard(record.id)
+        return holder
+
+    async def get_claim(self, scope: str, key: str, now: datetime) -> Claim | None:
+        """One point read; two soon after a new partition has begun."""
+        for partition in _claim_partitions(now):
+            claim = await self._requests.get(partition, claim_row(scope, key))
+            if claim is not None:
+                return Claim(request_id=claim["RequestId"], digest=claim["Digest"])
+        return None
 
     async def get_request(self, request_id: str) -> RequestRecord | None:
         """The request's row, without what was asked for."""
@@ -97,7 +129,7 @@ class TableStatusLog(TableUserRows):
     ) -> Page[RequestRecord]:
         """A table is read in key order, and keys hold inverted time: the newest request comes first."""
         clauses = ["RowKey lt @end"]
-        values: dict[str, Any] = {"end": MARKER_PREFIX}
+        values: dict[str, Any] = {"end": REQUESTS_END}
         if status:
             clauses.append("Status eq @status")
             values["status"] = status
@@ -111,6 +143,12 @@ class TableStatusLog(TableUserRows):
         page = await self._requests.page(" and ".join(clauses), values, size, token, select=RECORD_COLUMNS)
         found = (_record_or_none(entity) for entity in page.items)
         return Page(items=[record for record in found if record], token=page.token)
+
+
+def _claim_partitions(now: datetime) -> list[str]:
+    """The partitions in which a key that counts now may be claimed, newest first."""
+    moments = (now, now - _KEY_LIFETIME)
+    return list(dict.fromkeys(request_partition(inverted_time(moment)) for moment in moments))
 
 
 def _record_or_none(entity: Any) -> RequestRecord | None:

@@ -29,7 +29,7 @@ from revoke_core.domain.errors import Fault, InvalidRequest
 from revoke_core.ports.status_log import Page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Mapping
 
     from revoke_core.adapters.storage import Storage
 
@@ -174,6 +174,31 @@ async def gather_bounded(writes: Iterator[Awaitable[Any]], *, limit: int) -> Non
             await write
 
     await asyncio.gather(*(one_after_the_other() for _ in range(limit)))
+
+
+async def delete_found(table: Table, query: str, values: dict[str, Any]) -> None:
+    """Delete every row that a query finds."""
+    async for chunk in chunks(table.query(query, values, select=["PartitionKey", "RowKey"])):
+        await delete_rows(table, [(entity["PartitionKey"], entity["RowKey"]) for entity in chunk])
+
+
+async def delete_rows(table: Table, keys: list[tuple[str, str]]) -> None:
+    """Delete rows of one partition, one by one where some of them are gone already."""
+    if await table.submit([("delete", {"PartitionKey": partition, "RowKey": row}) for partition, row in keys]) is None:
+        for partition, row in keys:
+            await table.delete(partition, row)
+
+
+async def chunks[T](items: AsyncIterable[T]) -> AsyncIterator[list[T]]:
+    """The items in lists of as many as one transaction writes."""
+    chunk: list[T] = []
+    async for item in items:
+        chunk.append(item)
+        if len(chunk) == ROWS_PER_TRANSACTION:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def _token(keys: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Intake: claim the idempotency key, make the request durable, and carry a small one out at once."""
+"""Intake: make the request durable under its idempotency key, and carry a small one out at once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
-from revoke_core.domain.errors import IdempotencyConflict, Unavailable
+from revoke_core.domain.errors import IdempotencyConflict, TooManyOpen, Unavailable
 from revoke_core.domain.identifiers import new_request_id
 from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
 from revoke_core.domain.schedules import LEASE, REDRIVE_MARGIN
 from revoke_core.domain.user_state import Counts
-from revoke_core.ports.shared import Claim
+from revoke_core.ports.status_log import IdempotencyKey
 from revoke_core.service.engine.context import SMALL_REQUEST
 from revoke_core.service.engine.finalizer import enqueue_best_effort
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from revoke_core.domain.problems import Problem
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.user_state import UserRow
-    from revoke_core.ports.shared import Clock, IdempotencyKeys, WorkQueue
-    from revoke_core.ports.status_log import StatusLog
+    from revoke_core.ports.shared import Clock, WorkQueue
+    from revoke_core.ports.status_log import Claim, StatusLog
     from revoke_core.service.engine.lookup import Lookup
     from revoke_core.service.engine.worker import CarriedOut, Worker
     from revoke_core.service.intake.admission import Admission
@@ -74,14 +74,12 @@ class Submitter:
         self,
         *,
         log: StatusLog,
-        keys: IdempotencyKeys,
         queue: WorkQueue,
         admission: Admission,
         worker: Worker,
         clock: Clock,
     ) -> None:
         self._log = log
-        self._keys = keys
         self._queue = queue
         self._admission = admission
         self._worker = worker
@@ -98,37 +96,27 @@ class Submitter:
         protected list as for anything else that does not answer now.
         """
         started_at = self._clock.now()
-        if known := await self._known_or_refused(submission):
-            return Submitted(record=known)
-        claimed = await self._claimed(submission, started_at)
-        if isinstance(claimed, RequestRecord):
-            return Submitted(record=claimed)
-        caller = submission.requested_by.caller
-        lane = await self._admission.admit(caller, is_small=submission.is_small)
-        record = self._record(claimed, submission, started_at, lane)
-        if within is None or not submission.is_small:
-            await self._create(record, submission, in_call=False)
-            await enqueue_best_effort(self._queue, record.id)
-            return Submitted(record=record)
-        # A look-up changes nothing, so it need not wait for the request to be durable.
-        lookup = asyncio.create_task(self._worker.prepare(submission.request, lane))
         try:
-            await self._create(record, submission, in_call=True)
-        except BaseException:
-            lookup.cancel()
+            lane = await self._admitted(submission)
+        except (Unavailable, TooManyOpen):
+            # The request that the key belongs to is answered all the same: it was accepted long ago.
+            if known := await self._holder(submission):
+                return Submitted(record=known)
             raise
-        submitted = await self._carried_out(record, submission, lookup, until=started_at + within)
-        if submitted.record.status.is_final:
-            self._admission.ended(caller)
-        return submitted
+        record = self._record(submission, started_at, lane)
+        if within is not None and submission.is_small:
+            return await self._in_call(record, submission, until=started_at + within)
+        known = await self._create(record, submission, in_call=False)
+        if known is None:
+            await enqueue_best_effort(self._queue, record.id)
+        return Submitted(record=known or record)
 
     async def refuse(self, submission_id: str, record: RequestRecord) -> RequestRecord:
         """Enter a message that is not carried out; a second delivery of it adds nothing."""
-        claim = Claim(request_id=record.id, digest="refused")
-        holder = await self._keys.claim("refused", submission_id, claim)
+        key = IdempotencyKey(scope="refused", key=submission_id, digest="refused")
+        holder = await self._log.create_request(record, None, redrive_at=None, key=key)
         if holder is not None and (known := await self._log.get_request(holder.request_id)):
             return known
-        await self._log.create_request(record, None, redrive_at=None)
         logs.event("message_refused", requestId=record.id, code=record.problem.code if record.problem else None)
         return record
 
@@ -148,49 +136,31 @@ class Submitter:
             message_text=text,
         )
 
-    async def _known_or_refused(self, submission: Submission) -> RequestRecord | None:
-        """``RevokingPaused`` or ``ProtectionUnavailable`` while nothing new is accepted.
-
-        The request that the key belongs to is answered all the same: it was accepted long ago.
-        """
-        try:
-            await self._admission.check(dry_run=submission.request.dry_run, may_wait=submission.source == "queue")
-        except Unavailable:
-            if known := await self._holder(submission):
-                return known
-            raise
-        return None
+    async def _admitted(self, submission: Submission) -> Lane:
+        """``RevokingPaused``, ``ProtectionUnavailable`` or ``TooManyOpen`` where nothing new is accepted."""
+        await self._admission.check(dry_run=submission.request.dry_run, may_wait=submission.source == "queue")
+        return await self._admission.admit(submission.requested_by.caller, is_small=submission.is_small)
 
     async def _holder(self, submission: Submission) -> RequestRecord | None:
         """The request that holds the key already; ``IdempotencyConflict`` where its body is another."""
         if submission.idempotency_key is None:
             return None
-        holder = await self._keys.get(submission.key_scope, submission.idempotency_key)
-        if holder is None:
-            return None
-        _refuse_another_body(holder, submission.request.digest())
-        return await self._log.get_request(holder.request_id)
+        claim = await self._log.get_claim(submission.key_scope, submission.idempotency_key, self._clock.now())
+        return await self._claimed_by(claim, submission) if claim else None
 
-    async def _claimed(self, submission: Submission, now: datetime) -> str | RequestRecord:
-        """The new request's id, or the request that holds the key already."""
-        request_id = new_request_id(now)
-        if submission.idempotency_key is None:
-            return request_id
-        digest = submission.request.digest()
-        claim = Claim(request_id=request_id, digest=digest)
-        holder = await self._keys.claim(submission.key_scope, submission.idempotency_key, claim)
-        if holder is None:
-            return request_id
-        _refuse_another_body(holder, digest)
-        # No row behind the claim: its caller died, or has not written it yet. Either way it is the same request.
-        return await self._log.get_request(holder.request_id) or holder.request_id
+    async def _claimed_by(self, claim: Claim, submission: Submission) -> RequestRecord | None:
+        if claim.digest != submission.request.digest():
+            raise IdempotencyConflict(
+                "This Idempotency-Key belongs to an earlier request with another body. Use a new key for a new request."
+            )
+        return await self._log.get_request(claim.request_id)
 
     @staticmethod
-    def _record(request_id: str, submission: Submission, now: datetime, lane: Lane) -> RequestRecord:
+    def _record(submission: Submission, now: datetime, lane: Lane) -> RequestRecord:
         request = submission.request
         total = submission.expected or request.distinct()
         return RequestRecord(
-            id=request_id,
+            id=new_request_id(now),
             status=RequestStatus.ACCEPTED,
             source=submission.source,
             requested_by=submission.requested_by,
@@ -204,14 +174,23 @@ class Submitter:
             lane=lane,
         )
 
-    async def _create(self, record: RequestRecord, submission: Submission, *, in_call: bool) -> None:
-        """Make the request durable. Should no worker get it done, the timer redrives it when a lease would end.
+    async def _create(self, record: RequestRecord, submission: Submission, *, in_call: bool) -> RequestRecord | None:
+        """Make the request durable, or return the one that holds its key already.
 
-        A request of this id may be there: this call's own insert whose answer was lost, or another call's under the
-        same key. Either way it is this request, and its run row says whether a worker has it.
+        Should no worker get it done, the timer redrives it when a lease would end.
         """
+        key = None
+        if submission.idempotency_key is not None:
+            digest = submission.request.digest()
+            key = IdempotencyKey(scope=submission.key_scope, key=submission.idempotency_key, digest=digest)
         redrive_at = self._clock.now() + LEASE + REDRIVE_MARGIN
-        await self._log.create_request(record, submission.request, redrive_at=redrive_at)
+        holder = await self._log.create_request(record, submission.request, redrive_at=redrive_at, key=key)
+        if holder is not None:
+            self._admission.ended(submission.requested_by.caller)
+            known = await self._claimed_by(holder, submission)
+            if known is None:
+                raise Unavailable("The request that holds this Idempotency-Key is being removed. Use a new key.")
+            return known
         logs.event(
             "request_accepted",
             requestId=record.id,
@@ -220,6 +199,30 @@ class Submitter:
             inCall=in_call,
             dryRun=record.dry_run,
         )
+        return None
+
+    async def _in_call(self, record: RequestRecord, submission: Submission, *, until: datetime) -> Submitted:
+        """Make a small request durable and carry it out.
+
+        A look-up changes nothing, so it need not wait until the request is durable. A request with a key is looked up
+        later, for it may have been carried out already.
+        """
+        prepare = self._worker.prepare
+        lane = record.lane
+        early = None if submission.idempotency_key else asyncio.create_task(prepare(submission.request, lane))
+        try:
+            known = await self._create(record, submission, in_call=True)
+        except BaseException:
+            if early:
+                early.cancel()
+            raise
+        if known is not None:
+            return Submitted(record=known)
+        lookup = early or asyncio.create_task(prepare(submission.request, lane))
+        submitted = await self._carried_out(record, submission, lookup, until=until)
+        if submitted.record.status.is_final:
+            self._admission.ended(submission.requested_by.caller)
+        return submitted
 
     async def _carried_out(
         self, record: RequestRecord, submission: Submission, lookup: asyncio.Task[Lookup], *, until: datetime
@@ -246,10 +249,3 @@ class Submitter:
             logs.failure("in_call_work_stopped", problem, requestId=record.id)
             return Submitted(record=record)
         return Submitted(record=task.result().record, users=task.result().users)
-
-
-def _refuse_another_body(holder: Claim, digest: str) -> None:
-    if holder.digest != digest:
-        raise IdempotencyConflict(
-            "This Idempotency-Key belongs to an earlier request with another body. Use a new key for a new request."
-        )

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 _AT_MOST: Final = timedelta(minutes=4)
 # Requests found at once. Storage lists the youngest first, so all old ones are looked through for the oldest.
 _AT_ONCE: Final = 1000
-# Idempotency keys are promised for 24 hours.
-_LEAST_FOR_CLAIMS: Final = timedelta(days=2)
 
 
 class Retention:
@@ -47,7 +45,6 @@ class Retention:
                     # A row is damaged, or of a later version of the app: no reason to keep all that are younger.
                     logs.failure("request_unreadable", problem, requestId=record.id)
                     unreadable.add(record.id)
-        await self._store.delete_claims(began - max(self._keep, _LEAST_FOR_CLAIMS))
         logs.event("old_requests_removed", removed=removed)
         return removed
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.responses import Answer
     from revoke_core.domain.run import Run
     from revoke_core.ports.shared import GateKind
+    from revoke_core.ports.status_log import Claim
     from revoke_core.service.engine.sources import SourcePage
     from revoke_core.service.intake.submit import Submitted
 
@@ -56,14 +57,14 @@ async def test_a_call_that_stood_still_before_it_began_begins_no_ended_request(
 
 
 async def test_a_second_call_under_the_same_key_begins_no_ended_request(engine: Engine, directory: Directory) -> None:
-    """It saw the key taken and no request yet, and comes to its own first write when the other call is done."""
+    """It comes to its own first write when the other call is done, and finds the key held."""
     calls = submitter(engine)
     wanted = replace(submission(), idempotency_key=secrets.token_hex(8))
     seconds: list[asyncio.Task[Submitted]] = []
     second_is_there, first_is_done = asyncio.Event(), asyncio.Event()
     create = engine.log.create_request
 
-    async def in_turn(*request: Any, **options: Any) -> bool:
+    async def in_turn(*request: Any, **options: Any) -> Claim | None:
         if not seconds:
             seconds.append(asyncio.create_task(calls.submit(wanted, within=timedelta(seconds=90))))
             await second_is_there.wait()

@@ -9,7 +9,6 @@ from storage_log import storage_log
 
 from revoke_core.adapters.storage import TABLES, Storage
 from revoke_core.adapters.tables.retention_store import TableRetentionStore
-from revoke_core.adapters.tables.shared_facts import TableIdempotencyKeys
 from revoke_core.adapters.tables.user_index import TableUserIndex
 from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.named_users import NamedUsers
@@ -17,7 +16,7 @@ from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.request_record import RequestRecord, RequestStatus
 from revoke_core.domain.run import Run
 from revoke_core.domain.user_state import UserRow, UserStatus
-from revoke_core.ports.shared import Claim
+from revoke_core.ports.status_log import IdempotencyKey
 from revoke_core.service.upkeep.retention import Retention
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ class Archived:
         self.log = log
         self.clock = clock
         self.index = TableUserIndex(storage=storage)
-        self.keys = TableIdempotencyKeys(storage=storage, clock=clock)
         self.store = TableRetentionStore(storage=storage, log=log, index=self.index)
 
     def retention(self) -> Retention:
@@ -49,7 +47,8 @@ class Archived:
         given: dict[str, object] = {"status": RequestStatus.SUCCEEDED} | more
         record = new_record(LONG_AGO + at, **given)
         names = [f"user{place}@contoso.com" for place in range(1, MANY + 1)]
-        await self.log.create_request(record, RevocationRequest(users=NamedUsers(names)))
+        key = IdempotencyKey(scope="key:1", key=record.id, digest="x")
+        await self.log.create_request(record, RevocationRequest(users=NamedUsers(names)), key=key)
         rows = [
             UserRow(
                 position=row.position,
@@ -63,7 +62,6 @@ class Archived:
         run = await self.log.save_run(run, rows[:99])
         await self.log.save_run(run, rows[99:])
         await self.index.add(record.id, rows)
-        await self.keys.claim("key:1", record.id, Claim(request_id=record.id, digest="x"))
         return record, rows
 
     async def traces(self, request_id: str) -> dict[str, int]:
@@ -93,7 +91,7 @@ async def test_an_old_request_leaves_no_trace(archived: Archived) -> None:
     archived.clock.moment = LONG_AGO
     record, _ = await archived.request()
     before = await archived.traces(record.id)
-    assert before == {"Revocations": 1, "RevocationUsers": 121, "RevocationIndex": 240, "RevocationState": 2}
+    assert before == {"Revocations": 2, "RevocationUsers": 121, "RevocationIndex": 240, "RevocationState": 1}
     archived.clock.moment = NOON
     assert await archived.retention().remove_old() >= 1
     assert await archived.traces(record.id) == {}
@@ -121,7 +119,7 @@ async def test_a_removal_that_broke_off_is_finished_the_next_day(archived: Archi
     await archived.log.delete_after(other.id, after=60)
     await archived.retention().remove_old()
     left, left_of_other = await archived.all_traces(record.id, other.id)
-    assert set(left) <= {"RevocationState"}
+    assert left == {}
     assert "Revocations" not in left_of_other
 
 
@@ -144,7 +142,7 @@ async def test_storage_that_stops_in_the_middle_leaves_the_request_to_be_found(a
         await Retention(store=stopping, clock=archived.clock, keep=KEEP).remove_old()
     assert await archived.log.get_request(record.id)
     await archived.retention().remove_old()
-    assert set(await archived.traces(record.id)) <= {"RevocationState"}
+    assert await archived.traces(record.id) == {}
 
 
 async def test_what_a_removal_has_done_stays_done(archived: Archived) -> None:
@@ -159,7 +157,7 @@ async def test_what_a_removal_has_done_stays_done(archived: Archived) -> None:
     with storage_log("/RevocationIndex(") as one_by_one:
         assert await archived.store.remove(record, in_time=lambda: True)
     assert one_by_one.count == 0
-    assert set(await archived.traces(record.id)) <= {"RevocationState"}
+    assert await archived.traces(record.id) == {}
 
 
 class HurriedClock(HandSetClock):
@@ -183,7 +181,7 @@ async def test_what_has_no_time_today_has_it_another_day(archived: Archived) -> 
     for _ in range(9):
         await retention.remove_old()
     for found in await archived.all_traces(*three):
-        assert set(found) <= {"RevocationState"}
+        assert found == {}
 
 
 async def test_a_request_that_cannot_be_read_keeps_no_other(archived: Archived) -> None:
@@ -194,21 +192,8 @@ async def test_a_request_that_cannot_be_read_keeps_no_other(archived: Archived) 
     row = await table.get_entity(oldest.id, "0000001")
     await table.update_entity({**row, "Status": "ofALaterVersion"})
     await archived.retention().remove_old()
-    assert set(await archived.traces(younger.id)) <= {"RevocationState"}
+    assert await archived.traces(younger.id) == {}
     assert await archived.log.get_request(oldest.id)
     await table.update_entity(row)
     await archived.retention().remove_old()
     assert await archived.log.get_request(oldest.id) is None
-
-
-async def test_keys_are_kept_for_the_time_that_is_promised(archived: Archived) -> None:
-    """Two days at least, however short the status log is kept."""
-    archived.clock.moment = NOON - timedelta(days=1)
-    await archived.keys.claim("key:2", "young", Claim(request_id="young", digest="x"))
-    archived.clock.moment = NOON - timedelta(days=3)
-    await archived.keys.claim("key:2", "old", Claim(request_id="old", digest="x"))
-    archived.clock.moment = NOON
-    await Retention(store=archived.store, clock=archived.clock, keep=timedelta(hours=1)).remove_old()
-    held = await archived.keys.claim("key:2", "young", Claim(request_id="other", digest="x"))
-    free = await archived.keys.claim("key:2", "old", Claim(request_id="other", digest="x"))
-    assert (held.request_id if held else None, free) == ("young", None)

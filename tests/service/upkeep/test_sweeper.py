@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from listing import Directory
     from steps import JumpingClock
 
-    from revoke_core.domain.request_record import RequestRecord
     from revoke_core.ports.shared import OpenRequest
 
 
@@ -274,27 +272,3 @@ async def test_an_ended_request_is_never_redriven(still: tuple[Engine, JumpingCl
     assert (await engine.resume(record.id)).status is RequestStatus.SUCCEEDED
     clock.jump(hours=1)
     assert record.id not in await messages.swept(engine)
-
-
-async def test_a_request_that_is_made_under_an_old_id_is_found(
-    still: tuple[Engine, JumpingClock], messages: Messages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A key whose first call died keeps its id; the call that repeats it makes the request much later."""
-    engine, clock = still
-    wanted = replace(submission(), idempotency_key=secrets.token_hex(8))
-    create = engine.log.create_request
-
-    async def dies(*_: object, **__: object) -> bool:
-        raise Unavailable("The first call died here.")
-
-    monkeypatch.setattr(engine.log, "create_request", dies)
-    with pytest.raises(Unavailable):
-        await submitter(engine).submit(wanted, within=None)
-    clock.jump(hours=20)
-    monkeypatch.setattr(engine.log, "create_request", create)
-    messages.is_down = True
-    record: RequestRecord = (await submitter(engine).submit(wanted, within=None)).record
-    messages.is_down = False
-    assert record.id not in await messages.swept(engine)
-    clock.jump(seconds=LEASE.total_seconds() + 2)
-    assert record.id in await messages.swept(engine)
