@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from mistakes import BODIES, ID, MEMBERS, NAMES
 
 from revoke_core.domain.errors import InvalidRequest
 from revoke_core.domain.message import parse_message
@@ -14,72 +15,6 @@ from revoke_core.domain.request import RequestLimits
 from revoke_core.domain.request_body import parse_request, read_json
 
 LIMITS = RequestLimits(max_users=100_000, require_reason=False)
-ID = "8f5d7f3e-0000-4000-8000-000000000001"
-NAMES = [
-    ("adele@contoso.com;", "punctuation"),
-    ("adele@contoso.com; bob@contoso.com", "several names"),
-    ("adele@contoso.com,bob@contoso.com", "several names"),
-    (f"{ID} {ID}", "several names"),
-    ("mailto:adele@contoso.com", "mailto:"),
-    ("Adele Vance <adele@contoso.com>", "angle brackets"),
-    ("https://contoso.com/users/adele@contoso.com", "URL"),
-    (f"{{{ID}}}", "brackets"),
-    (f"({ID})", "brackets"),
-    (ID.replace("-", ""), "hyphens"),
-    ("CONTOSO\\adele", "Windows name"),
-    ("S-1-12-1-1234567890-1234567890-1234567890-1234567890", "SID"),
-    ("adele\u00a0@contoso.com", "U+00A0"),
-    ("ade\u200ble@contoso.com", "U+200B"),
-    ("adele@\u202econtoso.com", "U+202E"),
-    ("\u201cadele@contoso.com\u201d", "quotation marks"),
-    ("'adele@contoso.com'", "quotation marks"),
-    ('"adele@contoso.com"', "quotation marks"),
-    ("adele", "no @"),
-    ("Adele Vance", "no @"),
-    ("adele@contoso", "without a dot"),
-    ("adele@@contoso.com", "more than one @"),
-    ("@contoso.com", "nothing before the @"),
-    ("adele@c\u00f6ntoso.com", "letters"),
-    ("adele vance@contoso.com", "blank"),
-    ("", "is blank"),
-]
-BODIES: list[tuple[bytes, str]] = [
-    (b"user=adele%40contoso.com&reason=x", "is a form"),
-    (b"userPrincipalName,reason\nadele@contoso.com,left\n", "CSV"),
-    (b"adele@contoso.com\nbob@contoso.com", "list of lines"),
-    (b"adele@contoso.com,bob@contoso.com", "list of names"),
-    (b"adele@contoso.com", "bare name"),
-    (b"{'user': 'adele@contoso.com'}", "single quotation marks"),
-    ("{\u201cuser\u201d: \u201cadele@contoso.com\u201d}".encode(), "typographic"),
-    (b'{user: "adele@contoso.com"}', "without quotation marks"),
-    (base64.b64encode(b'{"user": "adele@contoso.com"}'), "base64"),
-    ('{"user": "adele@contoso.com"}'.encode("utf-16"), "UTF-16"),
-    ('{"user": "adele@contoso.com"}'.encode("utf-16-le"), "UTF-16"),
-    ('{"reason": "Zo\u00eb"}'.encode("latin-1"), "Latin-1"),
-    (b"<user>adele@contoso.com</user>", "XML"),
-    (b'["adele@contoso.com"]', '{"users": ["adele@contoso.com"'),
-    (b'"adele@contoso.com"', '{"user": "adele@contoso.com"}'),
-    (b'{"user": "adele@contoso.com",}', "not valid JSON"),
-]
-MEMBERS: list[tuple[dict[str, Any], str]] = [
-    ({"upn": "adele@contoso.com"}, "did you mean user?"),
-    ({"USER": "adele@contoso.com"}, "did you mean user?"),
-    ({"group": ID}, "did you mean groups?"),
-    ({"user_principal_name": "adele@contoso.com"}, "did you mean user?"),
-    ({"dry-run": True}, "did you mean dryRun?"),
-    ({"resaon": "x"}, "did you mean reason?"),
-    ({"excludes": []}, "did you mean exclude?"),
-    ({"user": "adele@contoso.com", "expectedUsers": "3"}, "without quotation marks"),
-    ({"user": "adele@contoso.com", "dryRun": "true"}, "without quotation marks"),
-    ({"user": ["adele@contoso.com"]}, "users"),
-    ({"users": "adele@contoso.com"}, '["adele@contoso.com"]'),
-    ({"groups": ID}, "array"),
-    ({"filter": "$filter=department eq 'HP'"}, "$filter="),
-    ({"filter": 'department eq "HP"'}, "double quotation marks"),
-    ({"filter": "department eq \u2018HP\u2019"}, "typographic"),
-    ({"filter": "department == 'HP'"}, "eq"),
-    ({"$content-type": "application/json", "$content": "e30="}, "envelope"),
-]
 
 
 def refusal(body: bytes) -> str:

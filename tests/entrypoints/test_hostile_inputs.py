@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.data.tables.aio import TableServiceClient
+from mistakes import HOSTILE_NAMES
 
 from revoke_core.entrypoints.http.call import HttpCall
 
@@ -39,29 +40,6 @@ HIDDEN_IN = (
     "eyJhbGciOiJub25lIn0.{}.c2ln",
     "(code={})",
 )
-NAMES = (
-    "../users",
-    "..",
-    ".",
-    "me",
-    "a/b@contoso.com",
-    "%2e%2e",
-    "a@b",
-    "a@@contoso.com",
-    "\u202eadele@contoso.com",
-    "adele@contoso.com\x00",
-    "adele@contoso.com/revokeSignInSessions",
-    "adele@cöntoso.com",
-    "'; drop table",
-    "$filter=x",
-    "{}",
-    "a" * 400 + "@contoso.com",
-    "8f5d7f3e-0000-4000-8000-00000000000",
-    "adele@contoso.com?$select=id",
-    "\ud800@contoso.com",
-    "adele @contoso.com",
-    "",
-)
 
 
 def canaried(dice: random.Random, secret: str) -> str:
@@ -72,7 +50,7 @@ def canaried(dice: random.Random, secret: str) -> str:
 
 def hostile(dice: random.Random, secret: str) -> Any:
     """A body that no caller should send."""
-    name, text = dice.choice(NAMES), canaried(dice, secret)
+    name, text = dice.choice(HOSTILE_NAMES), canaried(dice, secret)
     made: list[Callable[[], Any]] = [
         lambda: {"user": name, "reason": text},
         lambda: {"users": [name, text], "idempotencyKey": "k" * dice.randrange(400)},
@@ -112,7 +90,7 @@ async def rows_and_columns(whole: House) -> tuple[int, str]:
         for table in ("Revocations", "RevocationUsers", "RevocationState"):
             async for entity in service.get_table_client(table).list_entities():
                 texts.append(repr(dict(entity)))
-                requests += table == "Revocations" and not entity["RowKey"].startswith("open-")
+                requests += table == "Revocations" and "Status" in entity
     return requests, "".join(texts)
 
 
