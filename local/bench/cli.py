@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from local.bench import calls, large, memory, quotas, recovery, sdk, small
+from local.bench import calls, crowd, large, memory, quotas, recovery, sdk, small
 from local.bench.app import BenchFailedError
 from local.bench.bounds import MODELS
 from local.bench.figures import cells
@@ -36,6 +36,7 @@ PARTS: Final = {
     "quotas": "the bulk engine against the bound of each quota model",
     "memory": "peak memory of the host, by size",
     "large": "beside a request of 100,000 users: its 202, its status, one user behind it",
+    "crowd": "another caller's single user beside one caller's 1,000 requests; ending these with one call",
     "recovery": "stranded requests that a fresh host drives again",
 }
 _LOOP_USERS: Final = 1_000
@@ -64,6 +65,7 @@ class Bench:
             "quotas": self._quotas,
             "memory": lambda: memory.measured(self.options.sizes or _MEMORY_SIZES),
             "large": lambda: large.measured(self.options.large, self.options.hosts),
+            "crowd": crowd.measured,
             "recovery": lambda: recovery.measured(
                 self.options.sizes or _RECOVERY_SIZES, until_ended=self.options.until_ended
             ),
