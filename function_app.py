@@ -30,6 +30,12 @@ async def submit(req: func.HttpRequest) -> func.HttpResponse:
     return _response(await core().submit.submit(_call(req)))
 
 
+@app.route("revocations/from/{shape}", methods=["POST"])
+async def submit_payload(req: func.HttpRequest) -> func.HttpResponse:
+    """Submit what another product sends, as it is."""
+    return _response(await core().submit.submit_payload(_call(req), req.route_params["shape"]))
+
+
 # A function key names no person: without Entra authentication the route does not exist.
 if ENTRA:
 
@@ -142,7 +148,7 @@ async def remove_old(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the h
 
 def _call(req: func.HttpRequest) -> HttpCall:
     headers = {name.lower(): value for name, value in req.headers.items()}
-    return HttpCall(headers=headers, query=dict(req.params), body=req.get_body())
+    return HttpCall(headers=headers, query=dict(req.params), url=req.url, body=req.get_body())
 
 
 def _response(given: HttpResponse) -> func.HttpResponse:

@@ -94,7 +94,7 @@ class Directory:
         whole["id"] = str(whole["id"]).lower()
         whole.setdefault("securityIdentifier", security_identifier(whole["id"]))
         if whole["onPremisesSyncEnabled"] and not whole["onPremisesSecurityIdentifier"]:
-            whole["onPremisesSecurityIdentifier"] = _on_premises_sid(upn)
+            whole["onPremisesSecurityIdentifier"] = on_premises_sid(upn)
         user = User(whole, is_admin=is_admin)
         self._forget(user.id)
         self.users[user.id] = user
@@ -195,7 +195,8 @@ def _identities(upn: str) -> list[dict[str, str | None]]:
     return [foreign, own] if "#EXT#" in upn.upper() else [own]
 
 
-def _on_premises_sid(upn: str) -> str:
+def on_premises_sid(upn: str) -> str:
+    """The SID that Active Directory gave a synchronised account."""
     numbers = struct.unpack("<3I", uuid.uuid5(NAMESPACE, f"domain:{upn.lower()}").bytes[:12])
     return "-".join(["S-1-5-21", *map(str, numbers), "1104"])
 
@@ -242,6 +243,14 @@ def _people(bulk: int) -> Iterator[tuple[dict[str, Any], bool]]:
     yield _user("local.guest@contoso.com", "Lou Guest", userType="Guest"), False
     yield _user("$money@contoso.com", "Dollar Money"), False
     yield _user("conor.o'neil@contoso.com", "Conor O'Neil"), False
+    # Found by what is no user principal name: a SID of Active Directory, a mail address, one that two users have.
+    addresses = ["SMTP:erin.ferris@contoso.com", "smtp:eferris@contoso.com"]
+    synced = {"onPremisesSyncEnabled": True, "mail": "erin.ferris@contoso.com", "proxyAddresses": addresses}
+    yield _user("erin@contoso.com", "Erin Ferris", **synced), False
+    shared = "helpdesk@contoso.com"
+    yield _user("desk.one@contoso.com", "Desk One", mail=shared, proxyAddresses=[f"SMTP:{shared}"]), False
+    others = ["SMTP:desk.two@contoso.com", f"smtp:{shared}"]
+    yield _user("desk.two@contoso.com", "Desk Two", proxyAddresses=others), False
     for number in range(1, bulk + 1):
         upn = f"user{number:05d}@contoso.com"
         yield _user(upn, f"User {number:05d}", department=DEPARTMENTS[number % len(DEPARTMENTS)]), False

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 SCOPES: Final = ("any", "single", "item", "envelope", "token")
-_MATCH: Final = {"method", "path", "userId", "scope"}
+_MATCH: Final = {"method", "path", "filter", "userId", "scope"}
 _ACTION: Final = {
     "status",
     "done",
@@ -33,14 +33,14 @@ class Fault:
     seen: int = 0
     fired: int = 0
 
-    def applies(self, *, scope: str, method: str, path: str, user_id: str | None) -> bool:
+    def applies(self, *, scope: str, method: str, path: str, user_id: str | None, text: str) -> bool:
         """Whether the fault applies to this call; a call that matches is counted."""
         wanted = self.match.get("scope", "any")
         if wanted not in ("any", scope) or (wanted == "any" and scope == "token"):
             return False
         if self.match.get("method", method).upper() != method:
             return False
-        if not re.search(self.match.get("path", ""), path):
+        if not (re.search(self.match.get("path", ""), path) and re.search(self.match.get("filter", ""), text)):
             return False
         if "userId" in self.match and str(self.match["userId"]).lower() != user_id:
             return False
@@ -67,10 +67,12 @@ class Faults:
         entries = content if isinstance(content, list) else [content]
         self.listed += [_parsed(entry) for entry in entries]
 
-    def action_for(self, *, scope: str, method: str, path: str, user_id: str | None = None) -> dict[str, Any] | None:
-        """The action for a call, or `None`."""
+    def action_for(
+        self, *, scope: str, method: str, path: str, user_id: str | None = None, text: str = ""
+    ) -> dict[str, Any] | None:
+        """The action for a call with this `$filter`, or `None`."""
         for fault in self.listed:
-            if fault.applies(scope=scope, method=method, path=path, user_id=user_id):
+            if fault.applies(scope=scope, method=method, path=path, user_id=user_id, text=text):
                 return fault.action
         return None
 
@@ -88,5 +90,6 @@ def _parsed(entry: Any) -> Fault:
     if match.get("scope", "any") not in SCOPES:
         raise ValueError(f"scope must be one of {', '.join(SCOPES)}")
     re.compile(match.get("path", ""))
+    re.compile(match.get("filter", ""))
     times = entry.get("times", 1)
     return Fault(match=match, action=entry["action"], times=times, after=int(entry.get("after", 0)))

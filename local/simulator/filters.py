@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from local.simulator.errors import bad_request, unsupported_query
+from local.simulator.settings import Settings
 
 Test = Callable[[dict[str, Any]], bool]
 
@@ -22,11 +23,12 @@ _ADVANCED: Final = (
     "parameter and ConsistencyLevel:eventual header. Refer to https://aka.ms/graph-docs/advanced-queries for more "
     "information"
 )
+_UNSUPPORTED: Final = "Unsupported or invalid query filter clause specified for property '{0}' of resource 'User'."
 
 
-def parsed_filter(text: str, *, advanced: bool) -> Test:
+def parsed_filter(text: str, *, advanced: bool, settings: Settings) -> Test:
     """A test for objects; GraphError with Graph's error text for what it does not accept."""
-    parser = _Parser(text, advanced=advanced)
+    parser = _Parser(text, advanced=advanced, settings=settings)
     test = parser.either()
     if parser.peek() is not None:
         raise bad_request("Invalid filter clause")
@@ -34,8 +36,9 @@ def parsed_filter(text: str, *, advanced: bool) -> Test:
 
 
 class _Parser:
-    def __init__(self, text: str, *, advanced: bool) -> None:
+    def __init__(self, text: str, *, advanced: bool, settings: Settings) -> None:
         self._tokens: list[str] = []
+        self._settings = settings
         self._advanced = advanced
         index = 0
         text = text.rstrip()
@@ -75,7 +78,11 @@ class _Parser:
             return self._any()
         if name.lower() in ("startswith", "endswith") and self.peek() == "(":
             return self._function(name.lower())
-        return self._comparison(_property(name))
+        member = _property(name)
+        rule = self._settings.security_identifier_filter
+        if member == "securityIdentifier" and (rule == "refuse" or (rule == "advanced" and not self._advanced)):
+            raise unsupported_query(_UNSUPPORTED.format(member))
+        return self._comparison(member)
 
     def _any(self) -> Test:
         """``proxyAddresses/any(p:p eq 'smtp:…')``, the one lambda that the docs show for it."""
@@ -84,8 +91,11 @@ class _Parser:
         self._expect(":")
         self._expect(variable.lower())
         self._expect("eq")
-        wanted = _folded(_literal(self._next()))
+        literal = _literal(self._next())
+        wanted = _folded(literal)
         self._expect(")")
+        if self._settings.proxy_address_case == "exact":
+            return lambda item: literal in (item.get("proxyAddresses") or [])
         return lambda item: wanted in [_folded(one) for one in item.get("proxyAddresses") or []]
 
     def _function(self, name: str) -> Test:
@@ -147,8 +157,7 @@ def _and(left: Test, right: Test) -> Test:
 
 def _property(name: str) -> str:
     if name.lower() not in _PROPERTIES:
-        text = f"Unsupported or invalid query filter clause specified for property '{name}' of resource 'User'."
-        raise unsupported_query(text)
+        raise unsupported_query(_UNSUPPORTED.format(name))
     return _PROPERTIES[name.lower()]
 
 

@@ -49,6 +49,7 @@ class Gateway:
             scope="item" if call.via == "batch" else "single",
             method=call.method,
             path=call.target.partition("?")[0],
+            text=call.params.get("$filter", ""),
             user_id=user.id if user else call.route.key.lower(),
         )
         if action is None:

@@ -9,7 +9,7 @@ from local.simulator.clock import Clock, fine_stamp
 from local.simulator.directory import HIDDEN, Directory, User
 from local.simulator.errors import bad_request, denied, not_found, unsupported_query
 from local.simulator.exchange import METADATA, Answer, Call
-from local.simulator.filters import parsed_filter
+from local.simulator.filters import Test, parsed_filter
 from local.simulator.paging import page
 from local.simulator.settings import Settings
 
@@ -135,8 +135,10 @@ class Operations:
                 "Request with $search query parameter only works through MSGraph with a special request header: "
                 "'ConsistencyLevel: eventual'"
             )
-        test = parsed_filter(call.params["$filter"], advanced=call.advanced) if call.params.get("$filter") else None
+        test = self._filter(call)
         selected = _selected(call)
+        if "signInSessionsValidFromDateTime" in selected:
+            _need(call, READ_USERS)
         found = [user for user in self.directory.users.values() if test is None or test(user.properties)]
         return page(
             call,
@@ -147,9 +149,13 @@ class Operations:
             context="users",
         )
 
+    def _filter(self, call: Call) -> Test | None:
+        text = call.params.get("$filter")
+        return parsed_filter(text, advanced=call.advanced, settings=self.settings) if text else None
+
     def _groups(self, call: Call) -> Answer:
         _need(call, READ_GROUPS)
-        test = parsed_filter(call.params["$filter"], advanced=call.advanced) if call.params.get("$filter") else None
+        test = self._filter(call)
         shown = [{"id": group.id, "displayName": group.display_name} for group in self.directory.groups.values()]
         items = [item for item in shown if test is None or test(item)]
         return page(call, items, dict, settings=self.settings, clock=self.clock, context="groups")

@@ -54,6 +54,8 @@ class Settings:
     admin_targets: str = "allow"
     dollar_upn: str = "refuse"
     upn_keys: str = "allow"
+    security_identifier_filter: str = "default"
+    proxy_address_case: str = "ignored"
     empty_pages: int = 0
     largest_page: int = 999
     page_token_life_seconds: float | None = None
@@ -177,6 +179,8 @@ _PARSERS: Mapping[str, Parser] = {
     "adminTargets": _choice("allow", "refuse"),
     "dollarUpn": _choice("refuse", "allowEncoded"),
     "upnKeys": _choice("allow", "refuse"),
+    "securityIdentifierFilter": _choice("default", "advanced", "refuse"),
+    "proxyAddressCase": _choice("ignored", "exact"),
     "emptyPages": _integer(0),
     "largestPage": _integer(1),
     "pageTokenLifeSeconds": _optional(_number(0)),

@@ -24,14 +24,15 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 class BodyReader:
     """Reads members by name; each method notes what is wrong and ``check`` raises one error for all of it.
 
-    ``InvalidRequest`` at once for a value that is no JSON object. A member that is ``null`` is absent.
+    ``InvalidRequest`` at once for a value that is no JSON object. A member that is ``null`` is absent. ``faults`` are
+    those found before.
     """
 
-    def __init__(self, value: Any, *, wanted: str = "must be a JSON object") -> None:
+    def __init__(self, value: Any, *, wanted: str = "must be a JSON object", faults: Faults | None = None) -> None:
         if not isinstance(value, dict):
             raise InvalidRequest([Fault("", wanted)])
         self._members = {name: member for name, member in value.items() if member is not None}
-        self.faults = Faults()
+        self.faults = Faults() if faults is None else faults
 
     def __contains__(self, name: str) -> bool:
         """Whether the member is there and no empty list."""

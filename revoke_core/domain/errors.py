@@ -56,6 +56,12 @@ class Faults:
         if len(self._kept) < LISTED_FAULTS:
             self._kept.append(Fault(pointer, detail))
 
+    def include(self, others: Faults, within: str) -> None:
+        """Note all of a part's faults; ``within`` is the pointer to the part."""
+        for fault in others:
+            self.add(within + fault.pointer, fault.detail)
+        self._count += len(others) - sum(1 for _ in others)
+
     def __len__(self) -> int:
         return self._count
 

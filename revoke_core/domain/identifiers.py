@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from revoke_core.domain.entity_names import EntityName, parse_entity_name
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -35,15 +37,23 @@ _REQUEST_ID: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class UserRef:
-    """A user as a caller or an operator named it.
+    """A user as a caller, an operator or another product's payload named it.
 
     ``given`` is the text to answer with and ``text`` the text to send to Graph (trimmed; ids in lower case);
     two references with the same ``key`` name the same user for certain, different keys may still do so.
+    ``entity`` is set where a payload names the user by neither object id nor UPN: such a user is searched for, and
+    ``text`` then never becomes part of a path.
     """
 
     given: str
     text: str
     is_id: bool
+    entity: EntityName | None = None
+
+    @property
+    def named(self) -> str:
+        """The text that stands for the user in a list of named users."""
+        return self.entity.text if self.entity else self.given
 
     @property
     def key(self) -> str:
@@ -53,7 +63,7 @@ class UserRef:
     @property
     def is_invited(self) -> bool:
         """Whether the UPN itself says that the account was invited from another tenant."""
-        return not self.is_id and "#ext#" in self.key
+        return not self.is_id and self.entity is None and "#ext#" in self.key
 
 
 def parse_user(text: str) -> UserRef | None:
@@ -76,6 +86,24 @@ def names_user(text: str) -> bool:
     if _GUID.fullmatch(trimmed):
         return True
     return len(trimmed) <= _LONGEST_UPN and _UPN.fullmatch(trimmed) is not None
+
+
+def parse_stored_user(text: str) -> UserRef | None:
+    """The user that a text in a list of named users stands for: as ``parse_user``, and every ``EntityName.text``."""
+    if user := parse_user(text):
+        return user
+    entity = parse_entity_name(text)
+    return entity_user(entity) if entity else None
+
+
+def entity_user(entity: EntityName) -> UserRef:
+    """The user whom a payload names so."""
+    return UserRef(given=entity.given, text=entity.text.strip(BLANKS), is_id=False, entity=entity)
+
+
+def names_stored_user(text: str) -> bool:
+    """Whether ``parse_stored_user`` finds a user; much cheaper where the text has one of a caller's two forms."""
+    return names_user(text) or parse_entity_name(text) is not None
 
 
 def user_key(text: str) -> str:

@@ -33,6 +33,11 @@ def parse_message(text: str, limits: RequestLimits) -> tuple[RevocationRequest, 
             f'send {{"user": "adele@contoso.com"}} or the bare name. As a name it {user_mistake(trimmed)}'
         )
         raise InvalidRequest([Fault("", detail)])
+    if isinstance(value, dict) and value.get("shape") is not None:
+        # Fifteen modules that a start of the app need not wait for.
+        from revoke_core.domain.payload_request import parse_payload_message  # noqa: PLC0415 -- as above
+
+        return parse_payload_message(value, limits)
     return parse_queue_request(value, limits)
 
 

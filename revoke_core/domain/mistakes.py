@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _LONGEST: Final = 2000
-_UPN: Final = "adele@contoso.com"
+EXAMPLE_UPN: Final = "adele@contoso.com"
 _BODY: Final = '{"user": "adele@contoso.com"}'
 _QUOTES: Final = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 _HEX32: Final = re.compile(r"[0-9a-fA-F]{32}")
@@ -103,13 +103,18 @@ def filter_mistake(text: str) -> str | None:
 
 def body_mistake(body: bytes) -> str | None:
     """What a body that is no JSON is instead; ``None`` when nothing is recognised."""
-    odd = body[1:40:2]
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or odd.count(0) > len(odd) // 2:
+    if is_utf16(body):
         return f"the body is UTF-16; send it as UTF-8: {_BODY}"
     text = body[:_LONGEST].decode("utf-8", "replace").strip(BLANKS)
     if names_user(text):
         return f"the body is a bare name; send JSON: {_BODY}"
     return next((f"the body {wrong}" for found, wrong in _BODY_RULES if found.search(text)), None)
+
+
+def is_utf16(body: bytes) -> bool:
+    """Whether a body is UTF-16, as Windows PowerShell and Excel's *Unicode text* write it."""
+    odd, even = body[1:40:2], body[0:40:2]
+    return body.startswith((b"\xff\xfe", b"\xfe\xff")) or max(odd.count(0), even.count(0)) > len(odd) // 2
 
 
 def _invisible(text: str) -> str | None:
@@ -118,23 +123,23 @@ def _invisible(text: str) -> str | None:
             character != " " and character.isspace()
         )
         if is_hidden:
-            return f"holds an invisible character (U+{ord(character):04X}); type the name anew: {_UPN}"
+            return f"holds an invisible character (U+{ord(character):04X}); type the name anew: {EXAMPLE_UPN}"
     return None
 
 
 def _quoted(text: str) -> str | None:
     if any(quote in text for quote in _QUOTES) or (text[:1] in "\"'" and text[-1:] in "\"'" and len(text) > 1):
-        return f"holds quotation marks that are no part of the name; give it plain: {_UPN}"
+        return f"holds quotation marks that are no part of the name; give it plain: {EXAMPLE_UPN}"
     return None
 
 
 def _envelope(text: str) -> str | None:
     if text.lower().startswith("mailto:"):
-        return f"begins with mailto:; give the user principal name alone: {_UPN}"
+        return f"begins with mailto:; give the user principal name alone: {EXAMPLE_UPN}"
     if re.fullmatch(r"[^<>]*<[^<>]+>", text):
-        return f"is a display name with an address in angle brackets; give what is inside them alone: {_UPN}"
+        return f"is a display name with an address in angle brackets; give what is inside them alone: {EXAMPLE_UPN}"
     if "://" in text:
-        return f"is a URL; give the user principal name or the object id alone: {_UPN}"
+        return f"is a URL; give the user principal name or the object id alone: {EXAMPLE_UPN}"
     return None
 
 
@@ -148,9 +153,9 @@ def _guid(text: str) -> str | None:
 
 def _windows(text: str) -> str | None:
     if _SID.fullmatch(text):
-        return f"is a SID; give the user's object id or user principal name: {_UPN}"
+        return f"is a SID; give the user's object id or user principal name: {EXAMPLE_UPN}"
     if "\\" in text:
-        return f"is a Windows name (DOMAIN\\user); give the user principal name: {_UPN}"
+        return f"is a Windows name (DOMAIN\\user); give the user principal name: {EXAMPLE_UPN}"
     return None
 
 
@@ -159,7 +164,7 @@ def _several(text: str) -> str | None:
     if len(parts) > 1 and sum("@" in part or is_object_id(part) for part in parts) > 1:
         return 'holds several names; give each as a text of its own: ["adele@contoso.com", "bob@contoso.com"]'
     if text.endswith((";", ",", ".")):
-        return f"ends with a punctuation mark; give the name alone: {_UPN}"
+        return f"ends with a punctuation mark; give the name alone: {EXAMPLE_UPN}"
     return None
 
 
@@ -174,7 +179,7 @@ def _address(text: str) -> str | None:
         (not text.isascii(), "holds letters that no user principal name has; copy it from the user's page in Entra"),
         (" " in text, "holds a blank; a user principal name has none"),
     )
-    return next((f"{wrong}: {_UPN}" for is_wrong, wrong in rules if is_wrong), None)
+    return next((f"{wrong}: {EXAMPLE_UPN}" for is_wrong, wrong in rules if is_wrong), None)
 
 
 _USER_RULES: Final[tuple[Callable[[str], str | None], ...]] = (

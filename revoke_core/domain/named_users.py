@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from revoke_core.domain.identifiers import UserRef, parse_user, user_key
+from revoke_core.domain.identifiers import UserRef, parse_stored_user, user_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,7 @@ class NamedUsers(Sequence[UserRef]):
     """Users kept as the texts that named them: a reference is only made for the one that is looked at.
 
     A request may name 100,000 users, and as references they would take four times the room. Every text must have
-    passed ``names_user``.
+    passed ``names_user``, or be an ``EntityName.text`` made by a payload's reader.
     """
 
     __slots__ = ("_texts",)
@@ -40,7 +40,7 @@ class NamedUsers(Sequence[UserRef]):
     def __getitem__(self, place: int | slice) -> UserRef | NamedUsers:
         if isinstance(place, slice):
             return NamedUsers(self._texts[place])
-        user = parse_user(self._texts[place])
+        user = parse_stored_user(self._texts[place])
         if user is None:
             raise ValueError("a text that names no user was taken for a user")
         return user

@@ -19,6 +19,7 @@ from revoke_core.domain.problems import Problem
 from revoke_core.domain.timestamps import written
 
 if TYPE_CHECKING:
+    from revoke_core.domain.entity_names import EntityName
     from revoke_core.domain.permissions import TokenFacts
 
 
@@ -45,6 +46,16 @@ def exclusion_unclear(token: TokenFacts) -> Problem:
         "the request excludes; nothing was sent.",
         "Exclude users in the form in which they are named: the members of a group by object id. "
         f"Or let the app compare the two. {_granting('User.Read.All', token)}",
+    )
+
+
+def entity_not_searchable(entity: EntityName, token: TokenFacts) -> Problem:
+    """A user named by a SID or a mail address, where the app may not search users."""
+    return Problem(
+        "appPermissionMissing",
+        f"The app may not read users (User.Read.All is missing), so it cannot tell who has {entity.description}; "
+        "nothing was sent for it.",
+        f"Name the user by object id or user principal name meanwhile. {_granting('User.Read.All', token)}",
     )
 
 

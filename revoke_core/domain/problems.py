@@ -8,11 +8,20 @@ They map what Microsoft's own error texts leave open: "Insufficient privileges t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from revoke_core.domain.entity_names import EntityNameKind
 from revoke_core.domain.redaction import redacted, short
 
+if TYPE_CHECKING:
+    from revoke_core.domain.entity_names import EntityName
+
 _LONGEST_QUOTE: Final = 500
+# The properties in which a name is searched for.
+_SEARCHED: Final = {
+    EntityNameKind.SID: "onPremisesSecurityIdentifier or securityIdentifier",
+    EntityNameKind.MAIL: "mail or proxyAddresses",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +170,29 @@ def list_refused(what: str, status: int) -> Problem:
     )
 
 
+def unresolved_entity(entity: EntityName, *, holders: int = 0, refused: str | None = None) -> Problem:
+    """A user whom a payload names in a way that does not come down to exactly one user of the tenant.
+
+    ``holders`` is how many users have the SID or mail address, ``refused`` Graph's code where it takes no such filter.
+    """
+    if entity.kind is EntityNameKind.UNRESOLVED:
+        said = short(redacted(entity.lacks).strip().rstrip("."), _LONGEST_QUOTE) or "it has no name of a user"
+        found = f"The payload's entity names no user: {said}"
+    elif not entity.is_searchable:
+        found = f"What the payload gives as {short(entity.description, _LONGEST_QUOTE)} is none"
+    elif holders:
+        found = f"{holders} users in this tenant have {entity.description} ({_SEARCHED[entity.kind]})"
+    else:
+        found = f"No user in this tenant has {entity.description} ({_SEARCHED[entity.kind]})"
+        found += f"; Microsoft Graph refused part of the search ({refused})" if refused else ""
+    return Problem(
+        "unresolvedEntity",
+        f"{found}; nothing was sent for it.",
+        "Find the account in Entra, and revoke it by its object id or user principal name. An account that is not "
+        "synchronised to this tenant has no sessions here.",
+    )
+
+
 def too_many_users(most: int) -> Problem:
     """Groups or a filter come down to more users than one request may have."""
     return Problem(
@@ -194,5 +226,5 @@ NOT_PROCESSED: Final = Problem(
 # Those above, and those that functions here and in ``permission_problems`` make.
 STABLE_CODES: Final = frozenset(
     {value.code for value in tuple(globals().values()) if isinstance(value, Problem)}
-    | {"appPermissionMissing", "groupNotFound", "invalidFilter", "invalidMessage", "tooManyUsers"}
+    | {"appPermissionMissing", "groupNotFound", "invalidFilter", "invalidMessage", "tooManyUsers", "unresolvedEntity"}
 )

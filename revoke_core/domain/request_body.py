@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
 MOST_GROUPS: Final = 1000
-_LONGEST_REASON: Final = 1000
+LONGEST_REASON: Final = 1000
 _MOST_CONTAINERS: Final = 20_000
 _MOST_MEMBERS: Final = 100_000
 _MOST_COMMAS: Final = 1_000_000
@@ -39,6 +39,8 @@ _FIELDS: Final = (
 _KEY_FIELD: Final = "idempotencyKey"
 _HTTP_FIELDS: Final = (*_FIELDS, _KEY_FIELD)
 _QUEUE_FIELDS: Final = (*_HTTP_FIELDS, "requestedBy")
+# What may be said beside a payload that names the users itself.
+PAYLOAD_FIELDS: Final = tuple(name for name in _HTTP_FIELDS if name not in (*_TARGETS, "transitive"))
 
 
 def read_json(body: bytes, *, example: str = _REQUEST) -> Any:
@@ -88,7 +90,8 @@ def _refuse_overfull(body: bytes) -> None:
         raise InvalidRequest([Fault("", detail)])
 
 
-def _refuse_envelope(value: dict[str, Any]) -> None:
+def refuse_envelope(value: dict[str, Any]) -> None:
+    """``InvalidRequest`` for the object in which Logic Apps hands on what was no JSON."""
     if "$content" in value:
         detail = (
             "is Logic Apps' envelope of a binary body; send the JSON itself: in a flow, "
@@ -107,8 +110,8 @@ def parse_request(value: Any, limits: RequestLimits) -> RevocationRequest:
     ``GuardRefused`` for a request that holds too much; nothing else in it is looked at then.
     """
     reader = BodyReader(value, wanted=_OBJECT_WANTED)
-    _refuse_envelope(value)
-    request = _request(reader, value, limits, _HTTP_FIELDS)
+    refuse_envelope(value)
+    request = build_request(reader, value, limits, _HTTP_FIELDS)
     reader.check()
     return request
 
@@ -116,15 +119,20 @@ def parse_request(value: Any, limits: RequestLimits) -> RevocationRequest:
 def parse_queue_request(value: Any, limits: RequestLimits) -> tuple[RevocationRequest, QueueClaims]:
     """As ``parse_request`` for a queue message, which may also carry its key and its sender."""
     reader = BodyReader(value, wanted=_OBJECT_WANTED)
-    _refuse_envelope(value)
-    request = _request(reader, value, limits, _QUEUE_FIELDS)
+    refuse_envelope(value)
+    request = build_request(reader, value, limits, _QUEUE_FIELDS)
+    claims = queue_claims(reader)
+    reader.check()
+    return request, claims
+
+
+def queue_claims(reader: BodyReader) -> QueueClaims:
+    """What only a queue message may carry."""
     sender = reader.text("requestedBy", LONGEST_NAME)
-    claims = QueueClaims(
+    return QueueClaims(
         idempotency_key=reader.text(_KEY_FIELD, LONGEST_KEY),
         requested_by=redacted(sender) if sender else sender,
     )
-    reader.check()
-    return request, claims
 
 
 def parse_own_request(value: Any, user_id: str, limits: RequestLimits) -> RevocationRequest:
@@ -175,12 +183,20 @@ def parse_cancellation(value: Any) -> tuple[str, datetime | None]:
     return caller.caller, moment
 
 
-def _request(
-    reader: BodyReader, members: dict[str, Any], limits: RequestLimits, allowed: tuple[str, ...]
+def build_request(
+    reader: BodyReader,
+    members: dict[str, Any],
+    limits: RequestLimits,
+    allowed: tuple[str, ...],
+    named: list[str] | None = None,
 ) -> RevocationRequest:
+    """The request in ``members``; what is wrong is noted in ``reader``.
+
+    ``named`` are the users of a payload, which may be none; without one the members must name users.
+    """
     _refuse_too_many(members, limits)
     reader.refuse_unknown(allowed)
-    users = reader.user("user") + reader.users("users")
+    users = reader.user("user") + reader.users("users") if named is None else named
     groups = reader.groups("groups")
     transitive = reader.flag("transitive", default=True)
     request = RevocationRequest(
@@ -195,13 +211,13 @@ def _request(
         dry_run=reader.flag("dryRun", default=False),
         verify=reader.flag("verify", default=True),
     )
-    if not any(name in reader for name in _TARGETS):
+    if named is None and not any(name in reader for name in _TARGETS):
         reader.faults.add("", "names no users; give user, users, groups or filter")
     return request
 
 
 def _reason(reader: BodyReader, limits: RequestLimits) -> str | None:
-    reason = reader.text("reason", _LONGEST_REASON)
+    reason = reader.text("reason", LONGEST_REASON)
     if limits.require_reason and not (reason or "").strip():
         reader.faults.add("/reason", "is required here (REQUIRE_REASON); say why, e.g. a ticket number")
     return redacted(reason) if reason else reason

@@ -110,6 +110,7 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _NOT_CARRIED_OUT: Final = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.LOCKED, HTTPStatus.FAILED_DEPENDENCY})
 # A call that ran out of time or into another one, and every server error, may have been carried out all the same.
 _MAYBE_CARRIED_OUT: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
+_ADVANCED_NEEDED: Final = "Request_UnsupportedQuery"
 # Answers about a page of a list that stood in the way of no earlier page: the link itself is dead.
 _DEAD_LINK: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
@@ -169,6 +170,12 @@ def judge_listing(answer: Answer, *, unknown: Problem) -> Verdict:
 def is_dead_link(answer: Answer) -> bool:
     """Whether Graph itself says that the page a link leads to is not there (any more): its token has expired."""
     return answer.status in _DEAD_LINK and graph_error(answer) is not None
+
+
+def needs_advanced_query(answer: Answer) -> bool:
+    """Whether Graph takes a filter only with the headers of an advanced query, if at all."""
+    error = graph_error(answer)
+    return answer.status == HTTPStatus.BAD_REQUEST and error is not None and error[0] == _ADVANCED_NEEDED
 
 
 def is_own_matter(answer: Answer) -> bool:

@@ -30,13 +30,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain import problems
-from revoke_core.domain.identifiers import UserRef, parse_user, user_key
+from revoke_core.domain.identifiers import UserRef, entity_user, parse_user, user_key
 from revoke_core.domain.responses import Ambiguity, Answer, Delivery, Effect, Verdict, cut_off_of
 from revoke_core.domain.schedules import CLOCK_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from revoke_core.domain.entity_names import EntityName
     from revoke_core.domain.problems import Problem
 
 
@@ -69,7 +70,8 @@ class UserRow:
     out. A ``pending`` row that has it is ambiguous: its cut-off is read before anything is sent again, and
     ``ambiguity`` decides for how long. ``valid_from_before`` is the cut-off as the look-up found it.
     ``unverified_resends`` counts calls repeated where the app may not read users. ``failed_lookups`` counts look-ups
-    in a row that brought nothing about this user: while there are any, it waits apart from the others.
+    in a row that brought nothing about this user: while there are any, it waits apart from the others. ``entity`` is
+    how another product's payload named the user, where that was neither object id nor UPN.
     """
 
     position: int
@@ -87,21 +89,29 @@ class UserRow:
     unverified_resends: int = 0
     failed_lookups: int = 0
     problem: Problem | None = None
+    entity: EntityName | None = None
+
+    @property
+    def named(self) -> str:
+        """The text that named the user; a mail address is told from the same text as a UPN."""
+        return self.entity.text if self.entity else self.given
 
     @property
     def keys(self) -> set[str]:
         """All that the user is known by: the text that named it, its object id, its UPN."""
-        return {user_key(name) for name in (self.given, self.user_id, self.user_principal_name) if name}
+        return {user_key(name) for name in (self.named, self.user_id, self.user_principal_name) if name}
 
     @property
     def identity(self) -> str:
         """What the users of one request are told apart by."""
         is_unknown = self.problem is not None and self.problem.code == problems.USER_NOT_FOUND.code
-        return identity_of(self.given, self.user_id, is_unknown=is_unknown and not self.attempts)
+        return identity_of(self.named, self.user_id, is_unknown=is_unknown and not self.attempts)
 
     @property
     def target(self) -> UserRef:
         """How the user is addressed in a call to Graph: by object id where it is known."""
+        if self.entity and not self.user_id:
+            return entity_user(self.entity)
         named = parse_user(self.user_id or self.given)
         if named is None:
             raise ValueError("a row of the status log names no user")
@@ -127,13 +137,13 @@ class UserRow:
         return replace(self, status=status, problem=problem)
 
 
-def identity_of(given: str, user_id: str | None, *, is_unknown: bool) -> str:
+def identity_of(named: str, user_id: str | None, *, is_unknown: bool) -> str:
     """The object id, or the name where that is not known.
 
     A name that Graph does not know stands for itself alone: another name of the same person may be known, and a replica
     that lags behind knows one of two.
     """
-    return f"unknown {user_key(given)}" if is_unknown else user_id or user_key(given)
+    return f"unknown {user_key(named)}" if is_unknown else user_id or user_key(named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,12 @@ class Graph(Protocol):
     async def read_users(self, users: Sequence[UserRef]) -> list[Answer]:
         """One answer per user, in order: id, UPN, origin and the sign-in cut-off."""
 
+    async def search_users(self, filters: Sequence[str], *, advanced: bool = False) -> list[Answer]:
+        """One answer per OData filter, in order: the first page of the users it matches, each as ``read_users`` has it.
+
+        ``users_matching`` reads on from a nextLink. ``advanced`` as there.
+        """
+
     async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
         """One ``revokeSignInSessions`` call per user (at most 20), answers in order."""
 

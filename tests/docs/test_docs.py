@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from revoke_core.adapters.storage import QUEUES, TABLES
+from revoke_core.domain.payloads.csv_lines import COLUMNS
+from revoke_core.domain.payloads.shapes import Shape
 from revoke_core.domain.problems import STABLE_CODES
 from revoke_core.settings import DEFAULTS, SETTING_NAMES
 
@@ -77,6 +79,16 @@ def test_the_readme_names_every_route() -> None:
     assert sorted((method, route) for route, methods in declared for method in re.findall(r"\w+", methods)) == sorted(
         listed
     )
+
+
+def test_the_payloads_page_names_every_shape_and_column() -> None:
+    """Whoever builds a flow or a list finds what is read, and that nothing else is."""
+    text = page("docs/payloads.md")
+    assert set(first_cells(text)) == set(Shape)
+    for meaning, columns in COLUMNS.items():
+        (row,) = re.findall(rf"^\| {meaning} \| (.*) \|$", text, re.MULTILINE)
+        assert [name.lower() for name in re.findall(r"`([^`]+)`", row)] == list(columns)
+    assert all(f"`{shape}`" in page("README.md") for shape in Shape)
 
 
 def test_queues_and_tables_are_the_ones_the_docs_and_triggers_name() -> None:

@@ -49,6 +49,12 @@ REFUSED = [
     "a@@contoso.com",
     '"a"@contoso.com',
     "a'); DROP@contoso.com",
+    # What stands for users of other products' payloads, which only their readers write.
+    "sid:S-1-5-21-1004336348-1177238915-682003330-1104",
+    "mail:adele@contoso.com",
+    " Mail:adele@contoso.com",
+    "unresolved:adele@contoso.com",
+    "unresolved:adele\tno id",
 ]
 
 

@@ -51,6 +51,9 @@ def test_every_form_a_sender_may_use_is_read(text: str) -> None:
         "null",
         "{not json}",
         "x" * 65536,
+        "mail:adele@contoso.com",
+        encoded("sid:S-1-5-21-1004336348-1177238915-682003330-1104"),
+        json.dumps("unresolved:adele"),
         base64.b64encode(bytes(range(256))).decode(),
     ],
 )

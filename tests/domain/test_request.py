@@ -113,6 +113,13 @@ def test_named_users_are_a_sequence_of_references() -> None:
     assert hash(users) == hash(NamedUsers([" Adele@contoso.com", GROUP]))
 
 
+@pytest.mark.parametrize("name", ["sid:S-1-5-21-1-2-3-1104", "mail:adele@contoso.com", "unresolved:adele\tno id"])
+def test_no_caller_names_users_as_the_readers_of_payloads_do(name: str) -> None:
+    """Such a text would be searched for in the tenant; only what a payload really held may be."""
+    content = {"user": name, "users": ["bob@contoso.com", name], "exclude": [name]}
+    assert pointers(content) == {"/user", "/users/1", "/exclude/0"}
+
+
 def test_a_name_in_a_sea_of_blanks_is_refused() -> None:
     """Blanks around a name are forgiven up to a length that can be stored."""
     assert read({"user": " " * 100 + "adele@contoso.com"}).users[0].text == "adele@contoso.com"

@@ -3,7 +3,7 @@ import json
 from typing import Any
 
 import pytest
-from clients import Api, Tenant, until
+from clients import Api, Reply, Tenant, until
 
 
 async def test_a_good_user_is_revoked_and_proven(api: Api, tenant: Tenant, person: dict[str, Any]) -> None:
@@ -199,3 +199,24 @@ async def test_a_twenty_user_request_uses_three_batches(api: Api, tenant: Tenant
     reply = await api.submit({"users": names})
     assert (reply.status, reply.json["counts"]["verified"]) == (200, 20)
     assert (await tenant.get("calls"))["routes"]["/$batch"] == before + 3
+
+
+async def test_a_raw_payload_is_carried_out_and_its_query_is_read_as_it_was_sent(
+    api: Api, tenant: Tenant, person: dict[str, Any]
+) -> None:
+    """The host joins a repeated parameter and hides an empty one; neither is taken for something else."""
+    route, body = "revocations/from/risky-users", json.dumps({"id": person["id"], "riskState": "atRisk"})
+
+    async def post(query: str) -> Reply:
+        return await api.call("POST", f"{route}?{query}", headers=api.key, data=body)
+
+    for query in ("reason=a&reason=b", "dryRun=", "verify=true&verify=true", "top="):
+        reply = await post(query)
+        assert (reply.status, reply.json["errors"][0]["pointer"]) == (400, f"/{query.partition('=')[0]}")
+    plain = json.dumps({"user": person["id"]})
+    assert (await api.call("POST", "revocations?dryRun=", headers=api.key, data=plain)).status == 400
+    assert await tenant.served(person["id"]) == []
+    done = await post("exclude=a%2Bb@contoso.com&exclude=c@contoso.com,d@contoso.com&reason=a%20b")
+    assert (done.status, done.json["reason"], done.user["status"]) == (200, "a b", "verified")
+    assert (await api.call("POST", route, data=body)).status == 401
+    assert len(await tenant.served(person["id"])) == 1

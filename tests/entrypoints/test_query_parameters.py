@@ -21,6 +21,7 @@ UNKNOWN = "fe5df26e7595-" + "0" * 32
 BODY = b'{"user": "adele@contoso.com"}'
 ROUTES: Mapping[str, Callable[[App, HttpCall], Awaitable[HttpResponse]]] = {
     "submit": lambda app, call: app.submit.submit(call),
+    "submit_payload": lambda app, call: app.submit.submit_payload(call, "risky-users"),
     "request": lambda app, call: app.read.request(call, UNKNOWN),
     "operation": lambda app, call: app.read.operation(call, UNKNOWN),
     "users": lambda app, call: app.read.users(call, UNKNOWN),
@@ -71,6 +72,13 @@ async def test_a_user_whose_plus_sign_was_not_encoded_is_found(whole: House) -> 
     for given in ("adele mail@contoso.com", "adele+mail@contoso.com", " Adele mail@contoso.com "):
         answer = await whole.app.read.requests(HttpCall(query={"user": given}))
         assert (answer.status, len(json.loads(answer.body)["value"])) == (200, 1)
+
+
+@pytest.mark.parametrize("given", ["sid:S-1-5-21-1-2-3-1104", "mail:adele@contoso.com", "unresolved:adele"])
+async def test_no_query_asks_for_a_user_as_the_readers_of_payloads_name_them(whole: House, given: str) -> None:
+    """Users are found by object id and UPN."""
+    answer = await whole.app.read.requests(HttpCall(query={"user": given}))
+    assert (answer.status, pointers(answer)) == (400, ["/user"])
 
 
 async def test_a_key_in_the_body_is_the_key_of_the_header(whole: House) -> None:

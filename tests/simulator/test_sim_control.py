@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def test_the_directory_is_there_to_compare_with(sim: Simulator, id_of: Callable[[str], str]) -> None:
     """Seeds and bulk users, with who is an administrator, ids as quoted in the docs."""
     users = {user["userPrincipalName"]: user for user in await sim.truth("users")}
-    assert len(users) == 231
+    assert len(users) == 234
     assert users["adele@contoso.com"]["id"] == id_of("adele@contoso.com") == "03498c35-8fda-5cd5-a44a-54b17f07b1c0"
     assert {upn for upn, user in users.items() if user["isAdmin"]} == {
         "breakglass@contoso.com",

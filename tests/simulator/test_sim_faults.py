@@ -33,6 +33,13 @@ async def test_a_fault_applies_after_so_many_and_so_often(sim: Simulator) -> Non
     assert [fault["fired"] for fault in await sim.truth("faults")] == [2]
 
 
+async def test_a_fault_applies_to_the_search_it_names(sim: Simulator) -> None:
+    """By what stands in the filter; others are served."""
+    await sim.fault(times=None, match={"filter": "mail eq 'bob"}, status=500)
+    answers = [(await sim.graph("GET", f"/users?$filter=mail%20eq%20'{name}'")).status for name in TRIO]
+    assert answers == [200, 500, 200]
+
+
 async def test_a_fault_applies_to_the_user_it_names(sim: Simulator, id_of: Callable[[str], str]) -> None:
     """One user, one method, one path: in a batch that item alone."""
     await sim.fault(times=None, match={"scope": "item", "userId": id_of("bob@contoso.com").upper()}, status=500)

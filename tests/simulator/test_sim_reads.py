@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
+from local.simulator.directory import object_id, on_premises_sid, security_identifier
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -74,13 +76,13 @@ async def test_a_basic_reader_may_not_see_the_cut_off(sim: Simulator) -> None:
 
 
 async def test_pages_hold_a_hundred_and_link_on_the_callers_host(sim: Simulator) -> None:
-    """231 users make three pages; every link is absolute and no user comes twice."""
+    """234 users make three pages; every link is absolute and no user comes twice."""
     link = (await sim.graph("GET", "/users")).json["@odata.nextLink"]
     assert link.startswith(f"{sim.root}/v1.0/users?")
     assert "skiptoken" in link
     found = await pages(sim, "/users")
-    assert [len(page) for page in found] == [100, 100, 31]
-    assert len({user["id"] for page in found for user in page}) == 231
+    assert [len(page) for page in found] == [100, 100, 34]
+    assert len({user["id"] for page in found for user in page}) == 234
 
 
 @pytest.mark.parametrize("size", ["0", "1000", "many"])
@@ -95,7 +97,7 @@ async def test_a_page_may_be_empty_and_have_a_link(sim: Simulator) -> None:
     """`emptyPages` puts pages without users before the first, and no user is lost."""
     await sim.configure(emptyPages=2)
     found = await pages(sim, "/users?$top=999")
-    assert [len(page) for page in found] == [0, 0, 231]
+    assert [len(page) for page in found] == [0, 0, 234]
 
 
 async def test_a_page_token_can_expire(sim: Simulator) -> None:
@@ -147,6 +149,41 @@ async def test_advanced_filters_need_both_conditions(sim: Simulator, operator: s
     assert await names(sim, text, more="&$count=true", headers=EVENTUAL)
 
 
+SHARED = "helpdesk@contoso.com"
+BOTH_CASES = f"proxyAddresses/any(p:p eq 'smtp:{SHARED}') or proxyAddresses/any(p:p eq 'SMTP:{SHARED}')"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mail eq 'Erin.Ferris@contoso.com'", {"erin@contoso.com"}),
+        ("proxyAddresses/any(p:p eq 'SMTP:eferris@contoso.com')", {"erin@contoso.com"}),
+        (f"mail eq '{SHARED}'", {"desk.one@contoso.com"}),
+        (f"mail eq '{SHARED}' or {BOTH_CASES}", {"desk.one@contoso.com", "desk.two@contoso.com"}),
+        (f"onPremisesSecurityIdentifier eq '{on_premises_sid('erin@contoso.com')}'", {"erin@contoso.com"}),
+        (f"securityIdentifier eq '{security_identifier(object_id('bob@contoso.com'))}'", {"bob@contoso.com"}),
+        ("onPremisesSecurityIdentifier eq 'S-1-5-21-1004336348-1177238915-682003330-9999'", set()),
+    ],
+)
+async def test_users_are_found_by_sid_and_mail_address(sim: Simulator, text: str, expected: set[str]) -> None:
+    """Without conditions, and without regard to case."""
+    assert await names(sim, text) == expected
+
+
+async def test_what_is_not_known_of_these_filters_is_configurable(sim: Simulator) -> None:
+    """Whether Entra's own SID needs an advanced query or takes no filter, and whether case counts in addresses."""
+    sid = f"securityIdentifier eq '{security_identifier(object_id('bob@contoso.com'))}'"
+    await sim.configure(securityIdentifierFilter="advanced", proxyAddressCase="exact")
+    reply = await sim.graph("GET", f"/users?$filter={quote(sid)}")
+    assert (reply.status, reply.code) == (400, "Request_UnsupportedQuery")
+    assert await names(sim, sid, more="&$count=true", headers=EVENTUAL) == {"bob@contoso.com"}
+    assert await names(sim, f"proxyAddresses/any(p:p eq 'smtp:{SHARED}')") == {"desk.two@contoso.com"}
+    assert await names(sim, BOTH_CASES) == {"desk.one@contoso.com", "desk.two@contoso.com"}
+    await sim.configure(securityIdentifierFilter="refuse")
+    reply = await sim.graph("GET", f"/users?$filter={quote(sid)}&$count=true", headers=EVENTUAL)
+    assert (reply.status, reply.code) == (400, "Request_UnsupportedQuery")
+
+
 async def test_a_filter_on_the_cut_off_is_not_supported(sim: Simulator) -> None:
     """It can be read, and not be searched for."""
     text = quote("signInSessionsValidFromDateTime ge 2026-01-01T00:00:00Z")
@@ -167,7 +204,7 @@ async def test_the_count_comes_on_the_first_page_only(sim: Simulator) -> None:
     first = (await sim.graph("GET", "/users?$count=true", headers=EVENTUAL)).json
     second = (await sim.graph("GET", first["@odata.nextLink"], headers=EVENTUAL)).json
     plain = (await sim.graph("GET", "/users?$count=true")).json
-    assert (first["@odata.count"], "@odata.count" in second, "@odata.count" in plain) == (231, False, False)
+    assert (first["@odata.count"], "@odata.count" in second, "@odata.count" in plain) == (234, False, False)
 
 
 async def test_groups_are_found_by_name(sim: Simulator, id_of: Callable[[str], str]) -> None:

@@ -55,6 +55,10 @@ class Directory:
         content = {"match": {"path": path, "method": "GET"}, "times": times, "after": after, "action": action}
         await self.post("faults", content)
 
+    async def search_fault(self, text: str, *, times: int | None = 1, **action: Any) -> None:
+        """Script an answer for searches whose filter holds a text."""
+        await self.post("faults", {"match": {"filter": text}, "times": times, "action": action})
+
     async def well_again(self) -> None:
         """No faults any more."""
         async with self._session.delete(f"{self.root}/_sim/faults") as answer:

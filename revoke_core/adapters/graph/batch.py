@@ -30,11 +30,13 @@ _SUCCESS: Final = range(200, 300)
 _REFUSED: Final = frozenset({400, 403, 404, 405, 410, 411, 413, 414, 415, 422})
 
 
-def batch_body(method: str, paths: Sequence[str]) -> bytes:
-    """The body of a batch; the ids are the positions."""
+def batch_body(method: str, paths: Sequence[str], headers: Mapping[str, str] | None = None) -> bytes:
+    """The body of a batch; the ids are the positions, and ``headers`` go with every call."""
     requests: list[dict[str, Any]] = []
     for position, path in enumerate(paths):
         request: dict[str, Any] = {"id": str(position), "method": method, "url": path}
+        if headers:
+            request["headers"] = dict(headers)
         if method != "GET":
             request |= {"headers": {"Content-Type": "application/json"}, "body": {}}
         requests.append(request)

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from revoke_core.adapters.graph.batch import LARGEST_BATCH, batch_answers, batch_body, single_answer
-from revoke_core.adapters.graph.paths import matching_path, members_path, read_path, revoke_path
+from revoke_core.adapters.graph.paths import matching_path, members_path, read_path, revoke_path, search_path
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.responses import Answer, Delivery, next_link
 
@@ -38,6 +38,11 @@ class MicrosoftGraph:
     async def read_users(self, users: Sequence[UserRef]) -> list[Answer]:
         """``GET /users/{id}`` for each."""
         return await self._each("GET", [read_path(user) for user in users])
+
+    async def search_users(self, filters: Sequence[str], *, advanced: bool = False) -> list[Answer]:
+        """``GET /users?$filter=…`` for each."""
+        paths = [search_path(text, advanced=advanced) for text in filters]
+        return await self._each("GET", paths, _advanced_headers(advanced=advanced))
 
     async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
         """``POST /users/{id}/revokeSignInSessions`` for each."""
@@ -93,19 +98,20 @@ class MicrosoftGraph:
             followed.add(link)
         yield Answer(delivery=Delivery.LOST)
 
-    async def _each(self, method: str, paths: list[str]) -> list[Answer]:
+    async def _each(self, method: str, paths: list[str], headers: Mapping[str, str] | None = None) -> list[Answer]:
         try:
-            return await self._sent(method, paths)
+            return await self._sent(method, paths, headers or {})
         except TokenUnavailable:
             return [Answer(delivery=Delivery.NOT_SENT, status=HTTPStatus.UNAUTHORIZED)] * len(paths)
 
-    async def _sent(self, method: str, paths: list[str]) -> list[Answer]:
+    async def _sent(self, method: str, paths: list[str], headers: Mapping[str, str]) -> list[Answer]:
         if len(paths) == 1:
-            return [single_answer(await self._transport.send(method, paths[0]), self._transport.time())]
+            reply = await self._transport.send(method, paths[0], headers=headers)
+            return [single_answer(reply, self._transport.time())]
         answers: list[Answer] = []
         for start in range(0, len(paths), LARGEST_BATCH):
             chunk = paths[start : start + LARGEST_BATCH]
-            reply = await self._transport.send("POST", "/$batch", body=batch_body(method, chunk))
+            reply = await self._transport.send("POST", "/$batch", body=batch_body(method, chunk, headers))
             answers += batch_answers(reply, len(chunk), self._transport.time())
         if any(answer.delivery is Delivery.ANSWERED and answer.status == HTTPStatus.UNAUTHORIZED for answer in answers):
             # Graph accepted the token for the batch and refused it for calls in it: these need another one later.

@@ -21,7 +21,12 @@ LARGEST_PAGE: Final = 999
 
 
 def user_path(user: UserRef) -> str:
-    """``/users/{id}`` or ``/users/{upn}``; a UPN that starts with ``$`` only works as ``/users('$…')``."""
+    """``/users/{id}`` or ``/users/{upn}``; a UPN that starts with ``$`` only works as ``/users('$…')``.
+
+    ``ValueError`` for a user who has yet to be searched for.
+    """
+    if user.entity:
+        raise ValueError("a user who is named by neither object id nor UPN has no path")
     if user.text.startswith("$"):
         return "/users('" + quote(user.text.replace("'", "''"), safe="@$'") + "')"
     return f"/users/{quote(user.text, safe='@')}"
@@ -44,6 +49,12 @@ def members_path(group_id: str, *, transitive: bool = True) -> str:
     """
     listed = "transitiveMembers" if transitive else "members"
     return f"/groups/{quote(group_id, safe='')}/{listed}?$select=id,userPrincipalName,visibility&$top={LARGEST_PAGE}"
+
+
+def search_path(text: str, *, advanced: bool = False) -> str:
+    """``/users`` with an OData filter, showing of each user what planning reads."""
+    shown = f"$select={USER_FIELDS}&$top={LARGEST_PAGE}" + ("&$count=true" if advanced else "")
+    return f"/users?$filter={quote(text, safe='')}&{shown}"
 
 
 def matching_path(text: str, *, advanced: bool = False, probe: bool = False) -> str:

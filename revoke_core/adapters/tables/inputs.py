@@ -16,7 +16,7 @@ from revoke_core import logs
 from revoke_core.adapters.storage import REQUESTS_TABLE, STATE_TABLE
 from revoke_core.adapters.tables.rows import request_partition, row_key
 from revoke_core.adapters.tables.table import Table, delete_found, gather_bounded
-from revoke_core.domain.identifiers import names_user
+from revoke_core.domain.identifiers import names_stored_user
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.request import RevocationRequest
 
@@ -117,7 +117,7 @@ class StoredInputs:
 
 def pack_users(users: Sequence[UserRef]) -> Iterator[tuple[int, bytes]]:
     """The users in parts of at most 1,998 texts and 60,000 bytes, each with how many it holds."""
-    texts = users.texts if isinstance(users, NamedUsers) else [user.given for user in users]
+    texts = users.texts if isinstance(users, NamedUsers) else [user.named for user in users]
     for start in range(0, len(texts), PART_USERS):
         yield from _halved(texts[start : start + PART_USERS])
 
@@ -125,7 +125,7 @@ def pack_users(users: Sequence[UserRef]) -> Iterator[tuple[int, bytes]]:
 def unpack_users(data: bytes) -> NamedUsers:
     """The users of one part; ``ValueError`` where a text names no user."""
     texts = json.loads(zlib.decompress(data))
-    if not all(isinstance(text, str) and names_user(text) for text in texts):
+    if not all(isinstance(text, str) and names_stored_user(text) for text in texts):
         raise ValueError("a stored user has no name")
     return NamedUsers(texts)
 

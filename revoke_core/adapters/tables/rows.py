@@ -10,6 +10,7 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from revoke_core.domain.entity_names import parse_entity_name
 from revoke_core.domain.identifiers import inverted_time
 from revoke_core.domain.lanes import Lane
 from revoke_core.domain.problems import Problem
@@ -233,6 +234,7 @@ def user_entity(request_id: str, row: UserRow) -> Entity:
         "PartitionKey": request_id,
         "RowKey": row_key(row.position),
         "Input": row.given,
+        "Entity": row.entity.text if row.entity else None,
         "UserId": row.user_id,
         "UserPrincipalName": row.user_principal_name,
         "Status": row.status.value,
@@ -267,6 +269,7 @@ def user_from(entity: Mapping[str, Any]) -> UserRow:
         unverified_resends=int(entity.get("UnverifiedResends") or 0),
         failed_lookups=int(entity.get("FailedLookups") or 0),
         problem=problem_from(entity),
+        entity=parse_entity_name(entity["Entity"]) if entity.get("Entity") else None,
     )
 
 

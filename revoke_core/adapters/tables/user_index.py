@@ -72,7 +72,7 @@ def _batches(request_id: str, rows: Sequence[UserRow]) -> Iterator[Sequence[dict
 
 def _names(row: UserRow) -> Iterator[str]:
     """The digests of every name of a row."""
-    texts = {row.given, row.user_id or "", row.user_principal_name or ""}
+    texts = {row.named, row.user_id or "", row.user_principal_name or ""}
     yield from {_digest(user) for user in map(parse_user, texts) if user}
 
 

@@ -103,10 +103,10 @@ class TableUserRows:
     async def iter_identities(self, request_id: str, *, to: int) -> AsyncIterator[str]:
         """Few columns of each row, and half a page: a worker reads all users this way, and should not grow by it."""
         query, values = "PartitionKey eq @id and RowKey le @last", {"id": request_id, "last": row_key(to)}
-        columns = ["UserId", "Input", "ErrorCode", "Attempts"]
+        columns = ["UserId", "Input", "Entity", "ErrorCode", "Attempts"]
         async for entity in self._users.query(query, values, select=columns, page_size=_IDENTITIES_PER_PAGE):
             is_unknown = entity.get("ErrorCode") == USER_NOT_FOUND.code and not entity.get("Attempts")
-            yield identity_of(entity["Input"], entity.get("UserId"), is_unknown=is_unknown)
+            yield identity_of(entity.get("Entity") or entity["Input"], entity.get("UserId"), is_unknown=is_unknown)
 
     async def delete_after(self, request_id: str, *, after: int) -> None:
         """Delete until no row is left; a transaction is refused when another worker deletes the same rows."""

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 from revoke_core.domain.body_reader import LONGEST_KEY, escaped
 from revoke_core.domain.errors import Fault, Faults, InvalidRequest
@@ -29,11 +30,22 @@ _KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpCall:
-    """One call: header names in lower case, query parameters, the raw body."""
+    """One call: header names in lower case, query parameters, its whole URL, the raw body.
+
+    The host joins the values of a parameter that is repeated and leaves out one that is empty; the URL has them all.
+    """
 
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
     body: bytes = b""
+
+    @property
+    def parameters(self) -> list[tuple[str, str]]:
+        """Names and values of the query as they were sent, those that are repeated or empty, too."""
+        sent = parse_qsl(self.url.partition("?")[2], keep_blank_values=True)
+        names = {name for name, _ in sent}
+        return sent + [(name, value) for name, value in self.query.items() if name not in names]
 
     @property
     def function_key(self) -> str | None:
@@ -166,7 +178,7 @@ class Query:
     def check(self) -> None:
         """Raise ``InvalidRequest`` when any parameter was wrong or unknown."""
         known = f"known are {', '.join(self._known)}" if self._known else _NO_PARAMETERS
-        for name in self._call.query:
+        for name in dict.fromkeys(name for name, _ in self._call.parameters):
             if name not in self._known and not is_platform_parameter(name):
                 self._faults.add(f"/{escaped(name)}", f"is not a known query parameter; {known}")
         if self._faults:

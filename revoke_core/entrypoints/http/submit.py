@@ -6,9 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.access import Action
-from revoke_core.domain.errors import Fault, InvalidRequest
+from revoke_core.domain.errors import Fault, InvalidRequest, NotFound
 from revoke_core.domain.request_body import parse_own_request, parse_request, read_json
 from revoke_core.entrypoints.http.call import HttpCall, Query, preference
+from revoke_core.entrypoints.http.payload_query import read_members
 from revoke_core.entrypoints.http.response import HttpResponse, problem_responses
 from revoke_core.service.intake.submit import Submission
 
@@ -58,6 +59,25 @@ class SubmitRoutes:
         else:
             content, request = await asyncio.to_thread(self._parsed, call.body)
         return await self._submit(call, caller, request, call.idempotency_key(content))
+
+    @problem_responses
+    async def submit_payload(self, call: HttpCall, shape_name: str) -> HttpResponse:
+        """``POST /revocations/from/{shape}``: as ``submit``, for what another product sends; 404 for another shape."""
+        caller = self._context.callers.authenticate_change(call)
+        caller.require(Action.SUBMIT)
+        # Fifteen modules that a start of the app need not wait for.
+        from revoke_core.domain.payload_request import SHAPES, known_shape, parse_payload  # noqa: PLC0415 -- as above
+
+        shape = known_shape(shape_name)
+        if shape is None:
+            raise NotFound(f"There is no shape of this name. There are {SHAPES}.")
+        members = read_members(call)
+        key = call.idempotency_key(members)
+        if len(call.body) < _PARSED_APART:
+            request = parse_payload(shape, call.body, members, self._limits)
+        else:
+            request = await asyncio.to_thread(parse_payload, shape, call.body, members, self._limits)
+        return await self._submit(call, caller, request, key)
 
     @problem_responses
     async def submit_own(self, call: HttpCall) -> HttpResponse:

@@ -11,6 +11,7 @@ budget learns; ``domain.responses`` calls the answer a retry; ``domain.user_stat
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -57,11 +58,11 @@ class GatedGraph:
 
     async def read_users(self, users: Sequence[UserRef]) -> list[Answer]:
         """As the port."""
-        if await self._gates.closed_until("read"):
-            return [*await self._probe_with(users[:1]), *[_NOT_NOW] * len(users[1:])]
-        answers = await self._graph.read_users(users)
-        await self._obey("read", answers)
-        return answers if not _is_unopened(answers) else await self._one_by_one("read", self._graph.read_users, users)
+        return await self._read(self._graph.read_users, users)
+
+    async def search_users(self, filters: Sequence[str], *, advanced: bool = False) -> list[Answer]:
+        """As the port."""
+        return await self._read(partial(self._graph.search_users, advanced=advanced), filters)
 
     async def revoke(self, users: Sequence[UserRef]) -> list[Answer]:
         """As the port."""
@@ -100,6 +101,15 @@ class GatedGraph:
         """As the port."""
         return self._graph.has_told_the_time
 
+    async def _read[T](
+        self, call: Callable[[Sequence[T]], Awaitable[list[Answer]]], asked: Sequence[T]
+    ) -> list[Answer]:
+        if await self._gates.closed_until("read"):
+            return [*await self._probe_with(call, asked[:1]), *[_NOT_NOW] * len(asked[1:])]
+        answers = await call(asked)
+        await self._obey("read", answers)
+        return answers if not _is_unopened(answers) else await self._one_by_one("read", call, asked)
+
     async def _write(self, users: Sequence[UserRef]) -> list[Answer]:
         sent_at = self._clock.now()
         answers = await self._graph.revoke(users)
@@ -129,11 +139,13 @@ class GatedGraph:
         finally:
             await pages.aclose()
 
-    async def _probe_with(self, users: Sequence[UserRef]) -> list[Answer]:
-        """A read gate that is closed for more than ten minutes is probed with one user, by one caller of all."""
-        if not users or not await self._gates.may_probe("read"):
-            return [_NOT_NOW] * len(users)
-        answers = await self._graph.read_users(users)
+    async def _probe_with[T](
+        self, call: Callable[[Sequence[T]], Awaitable[list[Answer]]], asked: Sequence[T]
+    ) -> list[Answer]:
+        """A read gate that is closed for more than ten minutes is probed with one item, by one caller of all."""
+        if not asked or not await self._gates.may_probe("read"):
+            return [_NOT_NOW] * len(asked)
+        answers = await call(asked)
         await self._learn(answers)
         return answers
 
@@ -144,16 +156,16 @@ class GatedGraph:
         else:
             await self._obey("read", answers)
 
-    async def _one_by_one(
-        self, kind: GateKind, call: Callable[[Sequence[UserRef]], Awaitable[list[Answer]]], users: Sequence[UserRef]
+    async def _one_by_one[T](
+        self, kind: GateKind, call: Callable[[Sequence[T]], Awaitable[list[Answer]]], asked: Sequence[T]
     ) -> list[Answer]:
-        logs.event("graph_batch_refused", kind=kind, users=len(users))
+        logs.event("graph_batch_refused", kind=kind, users=len(asked))
         answers: list[Answer] = []
-        for user in users:
+        for item in asked:
             if await self._gates.closed_until(kind):
                 answers.append(_NOT_NOW)
                 continue
-            found = await call([user])
+            found = await call([item])
             if kind == "read":
                 await self._obey(kind, found)
             answers += found

@@ -12,6 +12,7 @@ from revoke_core.domain.permissions import READ_USERS, REVOKE
 from revoke_core.domain.responses import Answer, Effect, Verdict, cut_off_of, is_own_matter, judge_read
 from revoke_core.domain.sign_in_home import SignInHome, sign_in_home
 from revoke_core.domain.user_state import UserRow, UserStatus, set_aside
+from revoke_core.service.engine.holders import find_holders
 from revoke_core.service.engine.names import LARGEST_READ, NamesFound, find_names, read_in_batches
 from revoke_core.service.engine.protection import ProtectedListUnreadable, Protection
 from revoke_core.service.engine.request_warnings import MAY_BE_EXTERNAL, exclusion_warnings
@@ -37,12 +38,14 @@ _ANY_USER: Final = "accountEnabled eq true"
 class Lookup:
     """Graph's answers about some users. ``obstacle`` says why not all could be asked now, ``pause`` for how long.
 
+    ``unresolved`` are the names of payloads that nobody has, or several; keys as in ``answers``.
     ``tries`` counts look-ups in a row that brought nothing about some users although nothing kept them from being made.
     """
 
     readable: bool = True
     token: TokenFacts | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
+    unresolved: dict[str, Problem] = field(default_factory=dict)
     obstacle: Problem | None = None
     pause: timedelta | None = None
     tries: int = 0
@@ -54,7 +57,12 @@ class Lookup:
 
     def lacks(self, user: UserRef) -> bool:
         """Whether Graph was asked about a user and had no answer."""
-        return self.readable and user.key not in self.answers
+        return self.readable and not self.knows(user)
+
+    def knows(self, user: UserRef) -> bool:
+        """Whether nothing is left to ask Graph about a user."""
+        is_nobody = user.entity is not None and not user.entity.is_searchable
+        return is_nobody or user.key in self.answers or user.key in self.unresolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +147,9 @@ class UserLookup:
         user, so that one whose read breaks its call takes no other along.
         """
         earlier = known or Lookup()
-        missing = [user for user in unique(users) if user.key not in earlier.answers]
-        if known and not known.obstacle and (not missing or not known.readable):
-            return known
+        missing = [user for user in unique(users) if not earlier.knows(user)]
+        if (known and not known.obstacle and not known.readable) or not missing:
+            return replace(earlier, obstacle=None, pause=None)
         try:
             token = await self._graph.token()
             if not token.may(READ_USERS):
@@ -149,7 +157,8 @@ class UserLookup:
                 token = await self._graph.token()
             if not token.may(READ_USERS):
                 return Lookup(readable=False, token=token)
-            found = await read_in_batches(self._graph, missing, 1 if singly else LARGEST_READ)
+            pairs, unresolved = await self._asked(missing, singly=singly)
+            found = [answer for _, answer in pairs]
             # Graph may have refused that token as such and been given another one.
             token = await self._graph.token()
             if any(answer.is_success for answer in found):
@@ -159,7 +168,25 @@ class UserLookup:
                 return replace(earlier, obstacle=may_read) if may_read else Lookup(readable=False, token=token)
         except TokenUnavailable:
             return replace(earlier, obstacle=problems.NO_TOKEN)
-        return _with_answers(missing, found, earlier)
+        return _with_answers(pairs, replace(earlier, unresolved=earlier.unresolved | unresolved))
+
+    async def _asked(
+        self, users: Sequence[UserRef], *, singly: bool
+    ) -> tuple[list[tuple[UserRef, Answer]], dict[str, Problem]]:
+        """Graph's answers about users, and what is wrong with names that do not come down to one user, by key."""
+        named = [user for user in users if not user.entity]
+        found = await read_in_batches(self._graph, named, 1 if singly else LARGEST_READ) if named else []
+        pairs = list(zip(named, found, strict=True))
+        unresolved: dict[str, Problem] = {}
+        searched = [(user, user.entity) for user in users if user.entity]
+        holders = await find_holders(self._graph, [entity for _, entity in searched], singly=singly)
+        for (user, entity), held in zip(searched, holders, strict=True):
+            if held.answer:
+                pairs.append((user, held.answer))
+            else:
+                problem = problems.unresolved_entity(entity, holders=len(held.users), refused=held.refused)
+                unresolved[user.key] = problem
+        return pairs, unresolved
 
     async def _may_read_users(self, token: TokenFacts) -> bool | Problem:
         """After a 403: whether it is about one user, or about every user; a problem when that cannot be told now.
@@ -223,7 +250,9 @@ class UserLookup:
         refusal = None
         notices = Protection()
         try:
-            protected = await self._protected.keys_for(users, readable=lookup.readable)
+            # Who is searched for is not sent where the app may not read users, and need not be compared.
+            compared = users if lookup.readable else [user for user in users if not user.entity]
+            protected = await self._protected.keys_for(compared, readable=lookup.readable)
             notices = await self._protected.look()
         except ProtectedListUnreadable:
             if lookup.token is None or lookup.token.may(REVOKE):
@@ -254,11 +283,11 @@ class UserLookup:
             return False
 
 
-def _with_answers(users: Sequence[UserRef], found: Sequence[Answer], earlier: Lookup) -> Lookup:
+def _with_answers(pairs: Sequence[tuple[UserRef, Answer]], earlier: Lookup) -> Lookup:
     """The answers of this try, added to those of earlier ones."""
     answers, own = dict(earlier.answers), True
     waiting: list[Verdict] = []
-    for user, answer in zip(users, found, strict=True):
+    for user, answer in pairs:
         verdict = judge_read(answer)
         if verdict.effect is not Effect.RETRY:
             answers[user.key] = answer
@@ -267,7 +296,8 @@ def _with_answers(users: Sequence[UserRef], found: Sequence[Answer], earlier: Lo
         own = own and is_own_matter(answer)
     pause = max((verdict.pause for verdict in waiting if verdict.pause), default=None)
     tries = earlier.tries + (bool(waiting) and own)
-    return Lookup(answers=answers, obstacle=waiting[0].problem if waiting else None, pause=pause, tries=tries)
+    obstacle = waiting[0].problem if waiting else None
+    return replace(earlier, answers=answers, obstacle=obstacle, pause=pause, tries=tries)
 
 
 def unplanned(users: Iterable[UserRef], *, first: int = 1) -> list[UserRow]:
@@ -284,12 +314,14 @@ def unique(users: Iterable[UserRef]) -> list[UserRef]:
 
 
 def _as_named(user: UserRef) -> UserRow:
-    return UserRow(position=0, given=user.given, user_id=user.text if user.is_id else None)
+    return UserRow(position=0, given=user.given, user_id=user.text if user.is_id else None, entity=user.entity)
 
 
 def _looked_up(user: UserRef, lookup: Lookup) -> tuple[UserRow, bool]:
     """The row, and whether the account signs in elsewhere."""
     row = _as_named(user)
+    if problem := _not_searched(user, lookup) or lookup.unresolved.get(user.key):
+        return row.ended(UserStatus.FAILED, problem), False
     if lookup.lacks(user):
         return replace(row, failed_lookups=max(lookup.tries, 1)), False
     answer = lookup.answers.get(user.key)
@@ -311,6 +343,15 @@ def _looked_up(user: UserRef, lookup: Lookup) -> tuple[UserRow, bool]:
         valid_from_before=cut_off_of(answer),
     )
     return row, sign_in_home(found) is SignInHome.ELSEWHERE
+
+
+def _not_searched(user: UserRef, lookup: Lookup) -> Problem | None:
+    """Why a user whom a payload names was not searched for."""
+    if user.entity and not user.entity.is_searchable:
+        return problems.unresolved_entity(user.entity)
+    if user.entity and not lookup.readable and lookup.token:
+        return permission_problems.entity_not_searchable(user.entity, lookup.token)
+    return None
 
 
 def _forms(keys: Iterable[str]) -> frozenset[bool]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import batched
 from typing import TYPE_CHECKING, Final
 
 from revoke_core.domain import problems
+from revoke_core.domain.entity_names import EntityName, EntityNameKind
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.identifiers import is_object_id
 from revoke_core.domain.permissions import READ_USERS
-from revoke_core.domain.responses import Answer, Effect, graph_error, is_own_matter, judge_listing, judge_read
+from revoke_core.domain.responses import Answer, Effect, graph_error, is_own_matter, judge_read
+from revoke_core.service.engine.holders import find_holders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +63,13 @@ async def find_names(graph: Graph, names: Sequence[UserRef], known: NamesFound |
         if not (await graph.token()).may(READ_USERS):
             return NamesFound(matches=matches, is_permitted=False)
         blocking = None
-        for name, answer in zip(missing, await read_in_batches(graph, missing), strict=True):
-            found = answer if answer.is_success or not _is_unknown(answer) else await _by_mail(graph, name)
-            if found is None:
+        answers = dict(zip([name.key for name in missing], await read_in_batches(graph, missing), strict=True))
+        mailboxes = [name for name in missing if not name.is_id and _is_unknown(answers[name.key])]
+        entities = [EntityName(EntityNameKind.MAIL, name.text) for name in mailboxes]
+        holders = dict(zip([name.key for name in mailboxes], await find_holders(graph, entities), strict=True))
+        for name in missing:
+            found = holders[name.key].answer if name.key in holders else answers[name.key]
+            if found is None or _is_unknown(found):
                 matches[name.key] = None
             elif identity := _id_of(found):
                 matches[name.key] = identity
@@ -96,28 +101,6 @@ async def read_in_batches(graph: Graph, users: Sequence[UserRef], size: int = LA
 
     chunks = await asyncio.gather(*(read(chunk) for chunk in batched(users, size, strict=False)))
     return [answer for chunk in chunks for answer in chunk]
-
-
-async def _by_mail(graph: Graph, name: UserRef) -> Answer | None:
-    """An answer that holds the one user with this mail address; ``None`` where there is none or several.
-
-    Any other answer is the one that stands in the way.
-    """
-    if name.is_id:
-        return None
-    mail = name.text.replace("'", "''")
-    found: dict[str, Answer] = {}
-    pages = graph.users_matching(f"mail eq '{mail}' or proxyAddresses/any(p:p eq 'smtp:{mail}')")
-    async with aclosing(pages):
-        async for page in pages:
-            if page.status == HTTPStatus.BAD_REQUEST and graph_error(page):
-                return None
-            if judge_listing(page, unknown=problems.GRAPH_UNAVAILABLE).effect is not Effect.ACCEPTED:
-                return page
-            for entry in (page.body or {})["value"]:
-                if isinstance(entry, dict):
-                    found[str(entry.get("id"))] = Answer(delivery=page.delivery, status=HTTPStatus.OK, body=entry)
-    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def _is_unknown(answer: Answer) -> bool:

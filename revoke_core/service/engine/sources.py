@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 from revoke_core import logs
 from revoke_core.domain import permission_problems, problems
 from revoke_core.domain.errors import TokenUnavailable
-from revoke_core.domain.identifiers import UserRef, is_object_id, parse_user
-from revoke_core.domain.responses import Answer, Effect, graph_error, is_dead_link, judge_listing, next_link
+from revoke_core.domain.identifiers import UserRef, is_object_id, parse_stored_user
+from revoke_core.domain.responses import (
+    Answer,
+    Effect,
+    graph_error,
+    is_dead_link,
+    judge_listing,
+    needs_advanced_query,
+    next_link,
+)
 from revoke_core.domain.user_state import UserStatus
 from revoke_core.service.engine.cursor import Cursor
 
@@ -29,7 +37,6 @@ _ORDER: Final = ("named", "groups", "filter", "retry")
 _USER_TYPE: Final = "microsoft.graph.user"
 _GROUP_TYPE: Final = "microsoft.graph.group"
 _HIDDEN: Final = "HiddenMembership"
-_ADVANCED_NEEDED: Final = "Request_UnsupportedQuery"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +94,7 @@ class Sources:
         """Whether Graph refuses the filter for certain; while Graph cannot be asked, nothing is known against it."""
         try:
             answer = await self._graph.probe_filter(text)
-            if _needs_advanced(answer):
+            if needs_advanced_query(answer):
                 answer = await self._graph.probe_filter(text, advanced=True)
         except TokenUnavailable:
             return None
@@ -108,7 +115,7 @@ class Sources:
         return _read(users, replace(cursor, at=at) if at < request.named else _after(request, cursor))
 
     async def _failed(self, request: RevocationRequest, cursor: Cursor) -> SourcePage:
-        """The users of the earlier request that failed, by object id where it is known."""
+        """The users of the earlier request that failed, by object id where it is known, else as they were named."""
         page = await self._log.list_users(
             request.retry_of or "", status=UserStatus.FAILED, size=PAGE_USERS, token=cursor.link
         )
@@ -118,7 +125,12 @@ class Sources:
     async def _listed(self, request: RevocationRequest, cursor: Cursor) -> SourcePage:
         try:
             answer = await self._asked(request, cursor)
-            if cursor.source == "filter" and cursor.link is None and not cursor.advanced and _needs_advanced(answer):
+            if (
+                cursor.source == "filter"
+                and cursor.link is None
+                and not cursor.advanced
+                and needs_advanced_query(answer)
+            ):
                 cursor = replace(cursor, advanced=True)
                 answer = await self._asked(request, cursor)
             if answer.is_forbidden:
@@ -214,12 +226,7 @@ def is_hidden_group(entry: dict[str, Any]) -> bool:
 def _failed_user(row: UserRow) -> UserRef | None:
     if row.user_id:
         return UserRef(given=row.given, text=row.user_id, is_id=True)
-    return parse_user(row.given)
-
-
-def _needs_advanced(answer: Answer) -> bool:
-    error = graph_error(answer)
-    return answer.status == HTTPStatus.BAD_REQUEST and error is not None and error[0] == _ADVANCED_NEEDED
+    return parse_stored_user(row.named)
 
 
 def _part_of(request: RevocationRequest, at: int) -> tuple[int, int]:

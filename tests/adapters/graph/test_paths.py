@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from revoke_core.adapters.clock import SystemClock
 from revoke_core.adapters.graph.identity import GraphIdentity
-from revoke_core.adapters.graph.paths import matching_path, members_path
+from revoke_core.adapters.graph.paths import matching_path, members_path, read_path, revoke_path, search_path
 from revoke_core.adapters.graph.transport import GraphTransport
+from revoke_core.domain.entity_names import EntityName, EntityNameKind
+from revoke_core.domain.identifiers import entity_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from revoke_core.domain.identifiers import UserRef
 
 GROUP = "8f5d1c2e-0000-4000-8000-00000000abcd"
 
@@ -24,6 +33,24 @@ def test_a_filter_is_percent_encoded_as_a_whole() -> None:
     assert path == f"/users?$filter={value}&$select=id,userPrincipalName&$top=999"
     assert matching_path("x", advanced=True).endswith("&$count=true")
     assert matching_path("x", probe=True) == "/users?$filter=x&$select=id&$top=1"
+
+
+def test_a_search_shows_what_planning_reads_of_a_user() -> None:
+    """Who is found need not be read again."""
+    path = search_path("mail eq 'o''neil+x@contoso.com'")
+    assert path.startswith(
+        "/users?$filter=mail%20eq%20%27o%27%27neil%2Bx%40contoso.com%27&$select=id,userPrincipalName"
+    )
+    assert path.endswith("signInSessionsValidFromDateTime&$top=999")
+    assert search_path("x", advanced=True) == search_path("x") + "&$count=true"
+
+
+@pytest.mark.parametrize("path", [read_path, revoke_path])
+@pytest.mark.parametrize("kind", EntityNameKind)
+def test_a_name_that_has_to_be_searched_for_has_no_path(kind: EntityNameKind, path: Callable[[UserRef], str]) -> None:
+    """A mail address looks like a UPN, and would reach another person under it."""
+    with pytest.raises(ValueError, match="no path"):
+        path(entity_user(EntityName(kind, "adele@contoso.com")))
 
 
 @pytest.mark.parametrize(

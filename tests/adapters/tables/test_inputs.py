@@ -24,8 +24,9 @@ from revoke_core.adapters.tables.inputs import (
 from revoke_core.adapters.tables.rows import request_partition
 from revoke_core.adapters.tables.status_log import TableStatusLog
 from revoke_core.adapters.tables.user_index import TableUserIndex
+from revoke_core.domain.entity_names import EntityName, EntityNameKind
 from revoke_core.domain.identifiers import new_request_id
-from revoke_core.domain.named_users import NamedUsers
+from revoke_core.domain.named_users import NamedUsers, keys
 from revoke_core.domain.request import RevocationRequest
 from revoke_core.domain.request_record import RequestedBy, RequestRecord, RequestStatus
 from revoke_core.service.engine.sources import PAGE_USERS
@@ -37,13 +38,17 @@ if TYPE_CHECKING:
 BLANKS = st.text(" \t\r\n", max_size=3)
 IDS = st.uuids().map(str) | st.uuids().map(lambda identity: str(identity).upper())
 UPNS = st.from_regex(r"[A-Za-z0-9'.\-_!#^~$+]{1,64}@[a-z]{1,9}\.[a-z]{2,9}", fullmatch=True)
-NAMES = st.lists(st.builds(lambda left, name, right: left + name + right, BLANKS, IDS | UPNS, BLANKS), max_size=30)
+CALLERS = st.builds(lambda left, name, right: left + name + right, BLANKS, IDS | UPNS, BLANKS)
+NAMES = st.lists(CALLERS, max_size=30)
+SHOWN = st.text(max_size=50)
+# What the reader of another product's payload may name a user by.
+ENTITIES = st.builds(EntityName, st.sampled_from(EntityNameKind), SHOWN, SHOWN).map(lambda entity: entity.text)
 # Lone surrogates are refused before anything is stored.
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
 @given(
-    names=NAMES,
+    names=st.lists(CALLERS | ENTITIES, max_size=30),
     excluded=NAMES,
     groups=st.lists(st.uuids().map(str), unique=True, max_size=5),
     rest=st.tuples(TEXTS, TEXTS, st.booleans(), st.booleans(), st.booleans(), st.none() | st.integers(0, 10**9)),
@@ -68,11 +73,13 @@ def test_what_was_asked_comes_out_as_it_went_in(
         expected_users=expected,
     )
     parts = list(pack_users(request.users))
-    users = NamedUsers(user.given for _, data in parts for user in unpack_users(data))
+    users = NamedUsers(text for _, data in parts for text in unpack_users(data).texts)
     read = unpack(pack_head(request, [size for size, _ in parts]), users)
     assert read == request
     assert read.digest() == request.digest()
     assert sum(read.part_sizes) == len(names)
+    assert [user.key for user in read.users] == list(keys(request.users))
+    assert [user.named for user in read.users] == names
 
 
 def incompressible(count: int, seed: int = 1) -> list[str]:
