@@ -43,10 +43,11 @@ test: $(READY) ## Run the tests against Azurite, the tenant simulator and the Fu
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(addprefix --ignore=,$(WHOLE_HOSTS))
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(WHOLE_HOSTS)
 
-check: $(READY) ## Format, lint, types; Bicep, where there is a compiler.
+check: $(READY) ## Format, lint, types, the API's descriptions; Bicep, where there is a compiler.
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/python -m local openapi
 	@$(BIN)/python -m local bicep
 
 bench: $(READY) ## Measure the budgets as ratios, side by side in one run.

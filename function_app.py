@@ -101,6 +101,13 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     return _response(await core().read.health(_call(req)))
 
 
+# Anonymous: designers and generators read it without a key, and the response holds nothing secret.
+@app.route("openapi.json", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+async def read_description(req: func.HttpRequest) -> func.HttpResponse:
+    """Read the API's description."""
+    return _response(await core().read.description(_call(req)))
+
+
 @app.route("readiness", methods=["GET"])
 async def readiness(req: func.HttpRequest) -> func.HttpResponse:
     """Whether the app could revoke now."""

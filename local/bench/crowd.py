@@ -102,7 +102,7 @@ async def _wait_until_used_up(running: Environment) -> None:
 async def _first_revoke(running: Environment, user: str) -> float:
     """Seconds from the other caller's call to its user's revoke, by the tenant's log."""
     begun = time.time()
-    status, resource = await running.api("POST", "revocations", {"user": user}, **{"x-functions-key": _OTHER_KEY})
+    status, resource = await running.api("POST", "revocations", {"user": user}, x_functions_key=_OTHER_KEY)
     served = [one for one in await running.sim("revocations") if one["userId"] == user and one["status"] in _SUCCESS]
     if status != HTTPStatus.OK or not served:
         raise BenchFailedError(f"the other caller was answered {status}: {resource}")

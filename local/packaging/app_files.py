@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APP_PACKAGE: Final = "revoke_core"
-FILES: Final = ("function_app.py", "host.json", "requirements.txt")
+FILES: Final = ("function_app.py", "host.json", "requirements.txt", f"{APP_PACKAGE}/openapi.json")
 
 
 def app_files(root: Path) -> list[str]:

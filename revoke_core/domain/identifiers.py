@@ -13,13 +13,22 @@ from revoke_core.domain.entity_names import EntityName, parse_entity_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# The forms as texts, for the API's description too.
+OBJECT_ID_FORM: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_UPN: Final = re.compile(rf"[A-Za-z0-9'.\-_!#^~$+]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
-_LONGEST_UPN: Final = 320
+UPN_FORM: Final = rf"[A-Za-z0-9'.\-_!#^~$+]{{1,64}}@{_LABEL}(?:\.{_LABEL})+"
+REQUEST_ID_FORM: Final = r"[0-9a-f]{12}-[0-9a-f]{32}"
+# Printable ASCII without blanks around it.
+KEY_FORM: Final = r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?"
+LONGEST_KEY: Final = 255
+LONGEST_UPN: Final = 320
+_GUID: Final = re.compile(OBJECT_ID_FORM)
+_UPN: Final = re.compile(UPN_FORM)
+_REQUEST_ID: Final = re.compile(REQUEST_ID_FORM)
+_KEY: Final = re.compile(KEY_FORM)
 _NAMES_IN_A_SENTENCE: Final = 20
 # Blanks around a name are forgiven, but what is kept of a user must have a bound.
-_LONGEST_GIVEN: Final = 1000
+LONGEST_GIVEN: Final = 1000
 # Around a name every kind of white space is forgiven, and what has no width.
 BLANKS: Final = "".join(map(chr, filter(lambda code: chr(code).isspace(), range(0x3001)))) + "\u200b\u200c\u200d\ufeff"
 
@@ -32,7 +41,6 @@ USER_FORM: Final = (
 _TIME_CEILING: Final = (1 << 48) - 1
 _TIME_DIGITS: Final = 12
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_REQUEST_ID: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +88,12 @@ def names_user(text: str) -> bool:
     """Whether a text has one of the two forms; much cheaper than making the reference."""
     if _GUID.fullmatch(text):
         return True
-    if len(text) > _LONGEST_GIVEN:
+    if len(text) > LONGEST_GIVEN:
         return False
     trimmed = text.strip(BLANKS)
     if _GUID.fullmatch(trimmed):
         return True
-    return len(trimmed) <= _LONGEST_UPN and _UPN.fullmatch(trimmed) is not None
+    return len(trimmed) <= LONGEST_UPN and _UPN.fullmatch(trimmed) is not None
 
 
 def parse_stored_user(text: str) -> UserRef | None:
@@ -142,3 +150,8 @@ def accepted_at(request_id: str) -> datetime:
 def is_request_id(text: str) -> bool:
     """Whether the text can be a request id; anything else is answered as not found without a look-up."""
     return _REQUEST_ID.fullmatch(text) is not None
+
+
+def is_idempotency_key(value: object) -> bool:
+    """Whether a value can be a caller's name for its request: 1 to 255 printable ASCII characters."""
+    return isinstance(value, str) and len(value) <= LONGEST_KEY and _KEY.fullmatch(value) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from revoke_core.domain import fields
 from revoke_core.domain.body_reader import BodyReader
 from revoke_core.domain.errors import Fault, Faults, GuardRefused, InvalidRequest, TooLarge
 from revoke_core.domain.identifiers import BLANKS
@@ -15,8 +16,6 @@ from revoke_core.domain.payloads.shapes import EXAMPLES, READERS, Shape
 from revoke_core.domain.redaction import redacted, short
 from revoke_core.domain.request_body import (
     LARGEST_BODY,
-    LONGEST_REASON,
-    PAYLOAD_FIELDS,
     build_request,
     queue_claims,
     read_json,
@@ -26,10 +25,10 @@ from revoke_core.domain.request_body import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from revoke_core.domain.fields import Body
     from revoke_core.domain.request import QueueClaims, RequestLimits, RevocationRequest
 
 SHAPES: Final = ", ".join(Shape)
-_MESSAGE_FIELDS: Final = ("shape", "body", *PAYLOAD_FIELDS, "requestedBy")
 
 
 def parse_payload(shape: Shape, body: bytes, members: dict[str, Any], limits: RequestLimits) -> RevocationRequest:
@@ -39,7 +38,8 @@ def parse_payload(shape: Shape, body: bytes, members: dict[str, Any], limits: Re
     holds too much.
     """
     named, faults = _collected("", lambda faults: _read_body(shape, body, faults, limits))
-    reader, request = _request(members, named, limits, PAYLOAD_FIELDS, faults)
+    reader, request = _request(members, fields.PAYLOAD_QUERY, named, limits, faults)
+    reader.get(fields.KEY)
     reader.check()
     return request
 
@@ -50,7 +50,7 @@ def parse_payload_message(message: dict[str, Any], limits: RequestLimits) -> tup
     if shape is None:
         raise InvalidRequest([Fault("/shape", f"is not a known shape; known are {SHAPES}")])
     named, faults = _collected("/body", lambda faults: _read_part(shape, message.get("body"), faults, limits))
-    reader, request = _request(message, named, limits, _MESSAGE_FIELDS, faults)
+    reader, request = _request(message, fields.PAYLOAD_MESSAGE, named, limits, faults)
     claims = queue_claims(reader)
     reader.check()
     return request, claims
@@ -62,7 +62,7 @@ def known_shape(name: str) -> Shape | None:
 
 
 def _request(
-    members: dict[str, Any], named: Named, limits: RequestLimits, allowed: tuple[str, ...], faults: Faults
+    members: dict[str, Any], body: Body, named: Named, limits: RequestLimits, faults: Faults
 ) -> tuple[BodyReader, RevocationRequest]:
     if len(named.users) > limits.max_users:
         detail = (
@@ -71,9 +71,9 @@ def _request(
         )
         raise GuardRefused(detail, pointer="")
     if members.get("reason") is None and named.reason:
-        members = members | {"reason": short(redacted(named.reason), LONGEST_REASON)}
-    reader = BodyReader(members, faults=faults)
-    return reader, build_request(reader, members, limits, allowed, named.users)
+        members = members | {"reason": short(redacted(named.reason), fields.LONGEST_REASON)}
+    reader = BodyReader(members, body, faults=faults)
+    return reader, build_request(reader, members, limits, named.users)
 
 
 def _collected(pointer: str, read: Callable[[Faults], Named]) -> tuple[Named, Faults]:

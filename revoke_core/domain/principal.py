@@ -12,8 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from revoke_core.domain.body_reader import LONGEST_NAME
 from revoke_core.domain.errors import CallerUnknown
+from revoke_core.domain.fields import LONGEST_NAME
 from revoke_core.domain.identifiers import is_object_id
 
 # All headers of a call together stay below this on App Service; a person in 200 groups needs about two thirds of it.

@@ -6,44 +6,28 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from revoke_core.domain.body_reader import LONGEST_KEY, LONGEST_NAME, BodyReader, escaped
+from revoke_core.domain import fields
+from revoke_core.domain.body_reader import BodyReader, escaped
 from revoke_core.domain.errors import Fault, Faults, GuardRefused, InvalidRequest, TooLarge
 from revoke_core.domain.mistakes import body_mistake
 from revoke_core.domain.named_users import NamedUsers
 from revoke_core.domain.redaction import redacted, short
 from revoke_core.domain.request import QueueClaims, RequestLimits, RevocationRequest
-from revoke_core.domain.request_record import RequestedBy
-from revoke_core.domain.timestamps import parsed_or_none
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
-MOST_GROUPS: Final = 1000
-LONGEST_REASON: Final = 1000
 _MOST_CONTAINERS: Final = 20_000
 _MOST_MEMBERS: Final = 100_000
 _MOST_COMMAS: Final = 1_000_000
-_REQUEST: Final = '{"user": "adele@contoso.com"}'
-CONFIRMATION: Final = '{"users": 340}'
-CANCELLATION: Final = '{"requestedBy": {"kind": "key", "id": "5d41402abc4b2a76"}, "since": "2026-09-10T14:32:27Z"}'
 _OBJECT_WANTED: Final = (
-    f"must be a JSON object such as {_REQUEST}; several users go into one: "
+    f"must be a JSON object such as {fields.SUBMIT.shown}; several users go into one: "
     '{"users": ["adele@contoso.com", "bob@contoso.com"]}'
 )
-_TARGETS: Final = ("user", "users", "groups", "filter")
-_FIELDS: Final = (
-    *("user", "users", "groups", "transitive", "filter", "exclude"),
-    *("reason", "expectedUsers", "dryRun", "verify"),
-)
-_KEY_FIELD: Final = "idempotencyKey"
-_HTTP_FIELDS: Final = (*_FIELDS, _KEY_FIELD)
-_QUEUE_FIELDS: Final = (*_HTTP_FIELDS, "requestedBy")
-# What may be said beside a payload that names the users itself.
-PAYLOAD_FIELDS: Final = tuple(name for name in _HTTP_FIELDS if name not in (*_TARGETS, "transitive"))
 
 
-def read_json(body: bytes, *, example: str = _REQUEST) -> Any:
+def read_json(body: bytes, *, example: str = fields.SUBMIT.shown) -> Any:
     """The JSON value of a body: UTF-8, a byte order mark is skipped, doubled keys and NaN are faults."""
     if len(body) > LARGEST_BODY:
         raise TooLarge("The body is larger than 16 MiB; send the users in several requests.")
@@ -109,18 +93,17 @@ def parse_request(value: Any, limits: RequestLimits) -> RevocationRequest:
 
     ``GuardRefused`` for a request that holds too much; nothing else in it is looked at then.
     """
-    reader = BodyReader(value, wanted=_OBJECT_WANTED)
-    refuse_envelope(value)
-    request = build_request(reader, value, limits, _HTTP_FIELDS)
+    reader = BodyReader(value, fields.SUBMIT, wanted=_OBJECT_WANTED)
+    request = build_request(reader, value, limits)
+    reader.get(fields.KEY)
     reader.check()
     return request
 
 
 def parse_queue_request(value: Any, limits: RequestLimits) -> tuple[RevocationRequest, QueueClaims]:
-    """As ``parse_request`` for a queue message, which may also carry its key and its sender."""
-    reader = BodyReader(value, wanted=_OBJECT_WANTED)
-    refuse_envelope(value)
-    request = build_request(reader, value, limits, _QUEUE_FIELDS)
+    """As ``parse_request`` for a queue message, which may also carry its sender."""
+    reader = BodyReader(value, fields.MESSAGE, wanted=_OBJECT_WANTED)
+    request = build_request(reader, value, limits)
     claims = queue_claims(reader)
     reader.check()
     return request, claims
@@ -128,96 +111,70 @@ def parse_queue_request(value: Any, limits: RequestLimits) -> tuple[RevocationRe
 
 def queue_claims(reader: BodyReader) -> QueueClaims:
     """What only a queue message may carry."""
-    sender = reader.text("requestedBy", LONGEST_NAME)
+    sender = reader.get(fields.SENDER)
     return QueueClaims(
-        idempotency_key=reader.text(_KEY_FIELD, LONGEST_KEY),
+        idempotency_key=reader.get(fields.MESSAGE_KEY),
         requested_by=redacted(sender) if sender else sender,
     )
 
 
 def parse_own_request(value: Any, user_id: str, limits: RequestLimits) -> RevocationRequest:
     """A request for the caller's own sessions: the user is known, and only a reason and a key can be given."""
-    reader = BodyReader(value)
-    reader.refuse_unknown(("reason", _KEY_FIELD))
+    reader = BodyReader(value, fields.OWN, wanted="must be a JSON object")
     request = RevocationRequest(users=NamedUsers([user_id]), reason=_reason(reader, limits))
+    reader.get(fields.KEY)
     reader.check()
     return request
 
 
 def parse_retry(value: Any) -> None:
     """``InvalidRequest`` for a retry that asks for anything: the request it repeats says all but the key."""
-    reader = BodyReader(value)
-    reader.refuse_unknown((_KEY_FIELD,))
+    reader = BodyReader(value, fields.RETRY, wanted="must be a JSON object")
+    reader.get(fields.KEY)
     reader.check()
 
 
 def parse_confirmation(value: Any) -> int:
     """The number of users in ``{"users": 340}``."""
-    reader = BodyReader(value, wanted=f"must be a JSON object such as {CONFIRMATION}")
-    reader.refuse_unknown(("users",))
-    users = reader.count("users")
-    if users is None and not reader.faults:
-        reader.faults.add("/users", "is missing: the number of users the request was held with")
+    reader = BodyReader(value, fields.CONFIRM)
+    users = reader.get(fields.HELD_USERS)
     reader.check()
     return users or 0
 
 
 def parse_cancellation(value: Any) -> tuple[str, datetime | None]:
-    """A ``RequestedBy.caller`` and a moment, from ``{"requestedBy": {"kind": …, "id": …}, "since": …}``.
-
-    ``requestedBy`` is what every request shows; of it, kind and id tell callers apart.
-    """
-    reader = BodyReader(value, wanted=f"must be a JSON object such as {CANCELLATION}")
-    reader.refuse_unknown(("requestedBy", "since"))
-    named = value.get("requestedBy")
-    sender = named if isinstance(named, dict) else {}
-    kind, caller_id = (part if isinstance(part, str) else None for part in (sender.get("kind"), sender.get("id")))
-    caller = RequestedBy(kind=kind or "", id=caller_id)
-    if kind not in ("key", "entra", "queue", "local") or (caller.has_own_id and not caller_id):
-        reader.faults.add("/requestedBy", f"must be requestedBy as a request shows it, such as {CANCELLATION}")
-    since = reader.text("since", LONGEST_NAME)
-    moment = parsed_or_none(since)
-    if since and moment is None:
-        reader.faults.add("/since", "must be an RFC 3339 time such as 2026-09-10T14:32:27Z")
+    """A ``RequestedBy.caller`` and a moment, from ``{"requestedBy": {"kind": …, "id": …}, "since": …}``."""
+    reader = BodyReader(value, fields.CANCEL_OPEN)
+    caller, since = reader.get(fields.CALLER), reader.get(fields.SINCE)
     reader.check()
-    return caller.caller, moment
+    return caller.caller if caller else "", since
 
 
 def build_request(
-    reader: BodyReader,
-    members: dict[str, Any],
-    limits: RequestLimits,
-    allowed: tuple[str, ...],
-    named: list[str] | None = None,
+    reader: BodyReader, members: dict[str, Any], limits: RequestLimits, named: list[str] | None = None
 ) -> RevocationRequest:
-    """The request in ``members``; what is wrong is noted in ``reader``.
-
-    ``named`` are the users of a payload, which may be none; without one the members must name users.
-    """
+    """The request in ``members``; what is wrong is noted in ``reader``. ``named`` are the users of a payload."""
+    refuse_envelope(members)
     _refuse_too_many(members, limits)
-    reader.refuse_unknown(allowed)
-    users = reader.user("user") + reader.users("users") if named is None else named
-    groups = reader.groups("groups")
-    transitive = reader.flag("transitive", default=True)
-    request = RevocationRequest(
+    users = reader.get(fields.USER) + reader.get(fields.USERS) if named is None else named
+    groups = reader.get(fields.GROUPS)
+    transitive = reader.get(fields.TRANSITIVE)
+    return RevocationRequest(
         users=NamedUsers(users),
         groups=groups,
         # Without groups it means nothing, and then must not make two requests differ.
         transitive=transitive or not groups,
-        filter=reader.filter("filter"),
-        exclude=tuple(NamedUsers(reader.users("exclude"))),
+        filter=reader.get(fields.FILTER),
+        exclude=tuple(NamedUsers(reader.get(fields.EXCLUDE))),
         reason=_reason(reader, limits),
-        expected_users=reader.count("expectedUsers"),
-        dry_run=reader.flag("dryRun", default=False),
-        verify=reader.flag("verify", default=True),
+        expected_users=reader.get(fields.EXPECTED_USERS),
+        dry_run=reader.get(fields.DRY_RUN),
+        verify=reader.get(fields.VERIFY),
     )
-    if named is None and not any(name in reader for name in _TARGETS):
-        reader.faults.add("", "names no users; give user, users, groups or filter")
-    return request
 
 
 def _reason(reader: BodyReader, limits: RequestLimits) -> str | None:
-    reason = reader.text("reason", LONGEST_REASON)
+    reason = reader.get(fields.REASON)
     if limits.require_reason and not (reason or "").strip():
         reader.faults.add("/reason", "is required here (REQUIRE_REASON); say why, e.g. a ticket number")
     return redacted(reason) if reason else reason
@@ -231,7 +188,7 @@ def _refuse_too_many(members: dict[str, Any], limits: RequestLimits) -> None:
     for pointer, what, count, most, advice in (
         ("/users", "names {} users", named, limits.max_users, by_operator),
         ("/exclude", "excludes {} users", lengths.get("exclude", 0), limits.max_users, by_operator),
-        ("/groups", "names {} groups", lengths.get("groups", 0), MOST_GROUPS, "in one request. Send several."),
+        ("/groups", "names {} groups", lengths.get("groups", 0), fields.MOST_GROUPS, "in one request. Send several."),
     ):
         if count > most:
             detail = f"The request {what.format(count)} and at most {most} are allowed {advice}"

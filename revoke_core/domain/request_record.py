@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from revoke_core.domain.problems import Problem
 
 
+CALLER_KINDS: Final = ("key", "entra", "queue", "local")
 # Their senders cannot be told apart for certain.
 _SHARED_KINDS: Final = ("queue", "local")
 

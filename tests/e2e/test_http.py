@@ -128,6 +128,15 @@ async def test_health_needs_no_key_and_tells_nothing(api: Api) -> None:
     assert (await api.call("HEAD", "health")).status == 200
 
 
+async def test_the_description_needs_no_key_and_names_this_app(api: Api) -> None:
+    """Through the real host: a designer reads it without a key, and calls the address that it names."""
+    reply = await api.call("GET", "openapi.json")
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
+    (server,) = reply.json["servers"]
+    assert server["url"] == api.root
+    assert (await api.call("GET", f"{server['url']}/health")).status == 200
+
+
 async def test_an_async_request_is_durable_and_polled_without_a_key(api: Api, person: dict[str, Any]) -> None:
     """202 with absolute Location and Retry-After; the link opens this one request, for reading, to nobody else."""
     reply = await api.submit({"user": person["id"]}, Prefer="respond-async")

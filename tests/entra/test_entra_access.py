@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Who gets what from each route about another caller's request; written out, so that a change of the rules shows here.
 EXPECTED = {
     "POST revocations": {"none": 403, "submit": 200, "read": 403, "confirm": 403, "all": 200},
+    "POST revocations/from/risky-users": {"none": 403, "submit": 200, "read": 403, "confirm": 403, "all": 200},
     "GET revocations": {"none": 403, "submit": 200, "read": 200, "confirm": 200, "all": 200},
     "GET revocations/{id}": {"none": 403, "submit": 404, "read": 200, "confirm": 200, "all": 200},
     "GET revocations/{id}/users": {"none": 403, "submit": 404, "read": 200, "confirm": 200, "all": 200},
@@ -136,8 +137,9 @@ async def test_no_web_page_acts_with_its_visitors_sign_in(
 
 
 async def test_open_routes_stay_open(app: Api, foreign: str) -> None:
-    """Health tells nothing, and a signed link is its own key: a polling flow holds no token."""
+    """Health and the description tell nothing, and a signed link is its own key: a polling flow holds no token."""
     assert (await app.call("GET", "health")).status == 200
+    assert (await app.call("GET", "openapi.json")).status == 200
     reply = await app.call("GET", f"operations/{foreign}?sig=1.x", headers=signed_in(READ))
     assert is_problem(reply, 401)
     sent = await submitted(app, signed_in(SUBMIT), {"user": "bob@contoso.com"}, Prefer="respond-async")

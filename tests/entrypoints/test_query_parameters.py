@@ -28,6 +28,7 @@ ROUTES: Mapping[str, Callable[[App, HttpCall], Awaitable[HttpResponse]]] = {
     "requests": lambda app, call: app.read.requests(call),
     "readiness": lambda app, call: app.read.readiness(call),
     "health": lambda app, call: app.read.health(call),
+    "description": lambda app, call: app.read.description(call),
     "confirm": lambda app, call: app.control.confirm(call, UNKNOWN),
     "cancel": lambda app, call: app.control.cancel(call, UNKNOWN),
     "cancel_open": lambda app, call: app.control.cancel_open(call),

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from clients import Api, Reply
 
 ROLES = {"none": (), "submit": (SUBMIT,), "read": (READ,), "confirm": (CONFIRM,), "all": (SUBMIT, READ, CONFIRM)}
-ROUTES = ("POST revocations", "GET revocations", "GET revocations/{id}", "GET revocations/{id}/users", "GET readiness")
+ROUTES = (
+    *("POST revocations", "POST revocations/from/risky-users", "GET revocations", "GET revocations/{id}"),
+    *("GET revocations/{id}/users", "GET readiness"),
+)
+# What is posted to a route that takes a body.
+BODIES = {"revocations": {"user": "bob@contoso.com"}, "revocations/from/risky-users": {"value": []}}
 SOMEONE = "8f5d1c2e-0000-4000-8000-0000000000aa"
 
 
@@ -23,7 +28,7 @@ async def submitted(app: Api, caller: dict[str, str], body: Any, path: str = "re
 
 async def called(app: Api, route: str, caller: dict[str, str], request_id: str) -> Reply:
     method, path = route.format(id=request_id).split()
-    data = json.dumps({"user": "bob@contoso.com"}) if path == "revocations" and method == "POST" else None
+    data = json.dumps(BODIES[path]) if path in BODIES and method == "POST" else None
     return await app.call(method, path, headers=caller, data=data)
 
 

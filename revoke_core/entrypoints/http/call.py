@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
-from revoke_core.domain.body_reader import LONGEST_KEY, escaped
+from revoke_core.domain.body_reader import escaped
 from revoke_core.domain.errors import Fault, Faults, InvalidRequest
-from revoke_core.domain.identifiers import USER_FORM, UserRef, parse_user
+from revoke_core.domain.identifiers import LONGEST_KEY, USER_FORM, UserRef, is_idempotency_key, parse_user
 from revoke_core.domain.redaction import redacted
 from revoke_core.domain.request_record import Correlation
 from revoke_core.domain.timestamps import parsed
@@ -25,7 +25,6 @@ _LONGEST_CORRELATION: Final = 200
 _NO_PARAMETERS: Final = "this call takes none: what a POST is to do stands in its JSON body"
 _DIGITS: Final = re.compile(r"0*([0-9]{1,9})")
 _KEY_PARAMETER: Final = "code"
-_KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +64,7 @@ class HttpCall:
         in_header = self.headers.get("idempotency-key")
         in_body = content.get("idempotencyKey") if isinstance(content, dict) else None
         for pointer, key in (("/Idempotency-Key", in_header), ("/idempotencyKey", in_body)):
-            is_text = isinstance(key, str) and len(key) <= LONGEST_KEY and _KEY.fullmatch(key)
-            if key is not None and not is_text:
+            if key is not None and not is_idempotency_key(key):
                 detail = f"must have 1 to {LONGEST_KEY} printable ASCII characters"
                 raise InvalidRequest([Fault(pointer, detail)])
         if in_header is not None and in_body is not None and in_header != in_body:

@@ -6,14 +6,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from revoke_core.domain.access import Action
-from revoke_core.domain.request_body import (
-    CANCELLATION,
-    CONFIRMATION,
-    parse_cancellation,
-    parse_confirmation,
-    parse_retry,
-    read_json,
-)
+from revoke_core.domain.fields import CANCEL_OPEN, CONFIRM
+from revoke_core.domain.request_body import parse_cancellation, parse_confirmation, parse_retry, read_json
 from revoke_core.entrypoints.http.call import Query
 from revoke_core.entrypoints.http.response import HttpResponse, json_response, problem_responses
 
@@ -35,7 +29,7 @@ class ControlRoutes:
         """``POST /revocations/{id}/confirm`` with ``{"users": 340}``: 202; 409 when that is not the number."""
         caller = self._context.callers.authenticate_change(call)
         Query(call).check()
-        users = parse_confirmation(read_json(call.body, example=CONFIRMATION))
+        users = parse_confirmation(read_json(call.body, example=CONFIRM.shown))
         record = await self._context.find(request_id, caller, Action.CONFIRM)
         confirmed = await self._controls.confirm(record, users)
         return await self._context.answer_durable(confirmed, self._context.reader.status(record.id))
@@ -55,7 +49,7 @@ class ControlRoutes:
         caller = self._context.callers.authenticate_change(call)
         Query(call).check()
         caller.require(Action.CANCEL)
-        of, since = parse_cancellation(read_json(call.body, example=CANCELLATION))
+        of, since = parse_cancellation(read_json(call.body, example=CANCEL_OPEN.shown))
         await self._context.ready()
         cancelled = await self._controls.cancel_open(of, since)
         return json_response(HTTPStatus.ACCEPTED, {"requests": cancelled})

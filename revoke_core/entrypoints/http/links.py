@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 
 class Links:
-    """Links to requests under the app's public address."""
+    """Links to requests under the app's public address; ``base`` is the API's own."""
 
     def __init__(self, *, base_url: str, signing_key: SigningKey, clock: Clock) -> None:
-        self._base = f"{base_url}/api"
+        self.base = f"{base_url}/api"
         self._signing_key = signing_key
         self._clock = clock
 
     def request(self, request_id: str, part: str = "") -> str:
         """The request itself or its ``users``, ``confirm``, ``cancel``, ``retry``; each needs a key."""
-        return f"{self._base}/revocations/{quote(request_id)}" + (f"/{part}" if part else "")
+        return f"{self.base}/revocations/{quote(request_id)}" + (f"/{part}" if part else "")
 
     def next_page(self, path: str, query: Mapping[str, str], token: str) -> str:
         """The next page of a list for the same query, without what is the host's in it, such as a function key."""
         repeated = {name: value for name, value in query.items() if not is_platform_parameter(name)}
-        return f"{self._base}/{path}?{urlencode(repeated | {'continuationToken': token})}"
+        return f"{self.base}/{path}?{urlencode(repeated | {'continuationToken': token})}"
 
     async def operation(self, request_id: str) -> str:
         """The request's status through a signed link that needs no key, for 48 hours."""
         signed = signing.signature(await self._signing_key.get(), request_id, self._clock.now())
-        return f"{self._base}/operations/{quote(request_id)}?sig={signed}"
+        return f"{self.base}/operations/{quote(request_id)}?sig={signed}"
 
     async def operation_or_request(self, request_id: str) -> str:
         """The signed link or, while the signing key cannot be read, the request itself, which needs a key."""

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain.body_reader import escaped
 from revoke_core.domain.errors import Faults, InvalidRequest
+from revoke_core.domain.fields import PAYLOAD_QUERY
 from revoke_core.domain.mistakes import field_mistake
 from revoke_core.entrypoints.http.call import is_platform_parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from revoke_core.domain.fields import Kind
     from revoke_core.entrypoints.http.call import HttpCall
 
 _FLAGS: Final = {"true": True, "false": False}
@@ -46,15 +48,15 @@ def _names(value: str, _fault: Callable[[str], None]) -> list[str]:
     return [name.strip().replace(" ", "+") for name in value.split(",") if name.strip()]
 
 
-# Each member of the query, and how its text is read; one whose text is read as a list may be repeated.
-_MEMBERS: Final[dict[str, Callable[[str, Callable[[str], None]], Any]]] = {
-    "reason": _text,
-    "dryRun": _flag,
-    "verify": _flag,
-    "exclude": _names,
-    "expectedUsers": _number,
-    "idempotencyKey": _key,
+# How the text of each kind of member is read; one whose text is read as a list may be repeated.
+_READERS: Final[Mapping[Kind, Callable[[str, Callable[[str], None]], Any]]] = {
+    "text": _text,
+    "flag": _flag,
+    "count": _number,
+    "users": _names,
+    "key": _key,
 }
+_KINDS: Final = {field.name: field.kind for field in PAYLOAD_QUERY.fields}
 
 
 def read_members(call: HttpCall) -> dict[str, Any]:
@@ -65,10 +67,10 @@ def read_members(call: HttpCall) -> dict[str, Any]:
         if is_platform_parameter(name):
             continue
         fault = partial(faults.add, f"/{escaped(name)}")
-        if name not in _MEMBERS:
-            fault(field_mistake(name, tuple(_MEMBERS)).replace("field", "query parameter"))
+        if name not in _KINDS:
+            fault(field_mistake(name, tuple(_KINDS)).replace("field", "query parameter"))
             continue
-        value = _MEMBERS[name](text, fault)
+        value = _READERS[_KINDS[name]](text, fault)
         if name not in members:
             members[name] = value
         elif isinstance(value, list):

@@ -13,6 +13,7 @@ from revoke_core.domain.timestamps import written
 from revoke_core.domain.user_state import UserStatus
 from revoke_core.entrypoints.http import render
 from revoke_core.entrypoints.http.call import HttpCall, Query
+from revoke_core.entrypoints.http.description import description
 from revoke_core.entrypoints.http.response import HttpResponse, json_response, problem_responses
 
 if TYPE_CHECKING:
@@ -115,6 +116,13 @@ class ReadRoutes:
         """``GET`` and ``HEAD /health``: the process answers."""
         Query(call).check()
         return json_response(HTTPStatus.OK, {"status": "ok"})
+
+    @problem_responses
+    async def description(self, call: HttpCall) -> HttpResponse:
+        """``GET /openapi.json``: the API's description, for whoever asks."""
+        Query(call).check()
+        headers = {"Cache-Control": "no-cache"}
+        return HttpResponse(status=HTTPStatus.OK, body=description(self._links.base), headers=headers)
 
     def _next_link(self, path: str, call: HttpCall, page: Page[Any]) -> str | None:
         return self._links.next_page(path, call.query, page.token) if page.token else None
