@@ -229,6 +229,10 @@ var ownSettings = {
   GRAPH_WRITES_PER_150S: string(settings.?graphWritesPer150s ?? '')
   RETENTION_DAYS: string(settings.?retentionDays ?? '')
   IN_CALL_SECONDS: string(settings.?inCallSeconds ?? '')
+  CALLBACK_HOSTS: join(settings.?callbackHosts ?? [], ',')
+  CALLBACK_SECRET: empty(settings.?callbackSecretUri)
+    ? ''
+    : '@Microsoft.KeyVault(SecretUri=${settings.?callbackSecretUri})'
   PUBLIC_BASE_URL: settings.?publicBaseUrl ?? ''
   GRAPH_ENDPOINT: settings.?graphEndpoint ?? ''
   GRAPH_RESOURCE: settings.?graphResource ?? ''

@@ -90,6 +90,12 @@ type AppSettings = {
   @description('How long an HTTP call works before it answers 202, in seconds.')
   inCallSeconds: int?
 
+  @description('Hosts that callbacks may go to: exact names. Callbacks need callbackSecretUri, too.')
+  callbackHosts: string[]?
+
+  @description('Address of the Key Vault secret that callbacks are signed with: https://<vault>.vault.azure.net/secrets/<name>.')
+  callbackSecretUri: string?
+
   @description('The app\'s public address without /api, behind a gateway.')
   publicBaseUrl: string?
 

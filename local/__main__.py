@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "storage": ("local.storage", "Azurite: queue and table storage"),
     "host": ("local.host.cli", "runs function_app.py through Microsoft's Functions runtime"),
     "up": ("local.up", "all three, staying up"),
+    "receiver": ("local.receiver", "takes callbacks, verifies and shows them"),
     "demo": ("local.demo", "all three, the main job end to end, then the status log"),
     "bicep": ("local.bicep", "checks and expands infra/ with the Bicep compiler, without Azure"),
     "openapi": ("local.openapi.cli", "makes the API's descriptions from the tables that bodies are read by"),

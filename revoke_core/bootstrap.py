@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from revoke_core import logs
+from revoke_core.adapters.callback_receivers import HttpCallbackReceivers
 from revoke_core.adapters.clock import SystemClock
 from revoke_core.adapters.graph.client import MicrosoftGraph
 from revoke_core.adapters.graph.identity import GraphIdentity
@@ -19,6 +20,7 @@ from revoke_core.adapters.pacing.gates import StoredGates
 from revoke_core.adapters.pacing.row import SharedPaceRow
 from revoke_core.adapters.queue import StorageWorkQueue
 from revoke_core.adapters.storage import Storage
+from revoke_core.adapters.tables.callback_markers import TableCallbackMarkers
 from revoke_core.adapters.tables.open_requests import TableOpenRequests
 from revoke_core.adapters.tables.protected_list import TableProtectedList
 from revoke_core.adapters.tables.retention_store import TableRetentionStore
@@ -50,6 +52,7 @@ from revoke_core.service.intake.control import Controls
 from revoke_core.service.intake.submit import Submitter
 from revoke_core.service.reading.readiness import ReadinessCheck
 from revoke_core.service.reading.status import StatusReader
+from revoke_core.service.upkeep.callbacks import Callbacks
 from revoke_core.service.upkeep.retention import Retention
 from revoke_core.service.upkeep.sweeper import Sweeper
 from revoke_core.settings import Settings, read_settings
@@ -72,11 +75,13 @@ class App:
     storage: Storage
     transport: GraphTransport
     identity: GraphIdentity
+    receivers: HttpCallbackReceivers
     entra_authentication: bool
 
     async def close(self) -> None:
         """Close every connection; a process that ends needs none of this, a test does."""
         await self.transport.close()
+        await self.receivers.close()
         await self.identity.discard_credential()
         await self.storage.close()
 
@@ -110,6 +115,7 @@ class _Parts:
             clock=clock,
             strict=settings.protection_strict,
         )
+        self.receivers = HttpCallbackReceivers()
         self.sources = Sources(log=self.log, graph=self.graph)
         self.lookup = UserLookup(graph=self.graph, protected=self.protected)
         self.worker = self._worker()
@@ -183,6 +189,17 @@ class _Parts:
             needs_groups=needs_groups,
         )
 
+    def callbacks(self, context: RouteContext) -> Callbacks:
+        return Callbacks(
+            log=self.log,
+            markers=TableCallbackMarkers(storage=self.storage),
+            receivers=self.receivers,
+            document=context.document,
+            queue=self.work_queue,
+            clock=self.clock,
+            rules=self.settings.callbacks,
+        )
+
     def retention(self) -> Retention:
         store = TableRetentionStore(storage=self.storage, log=self.log, index=self.index)
         return Retention(store=store, clock=self.clock, keep=timedelta(days=self.settings.retention_days))
@@ -204,7 +221,11 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         responses=StatusResponses(links=links, clock=parts.clock),
         ready=parts.storage.ready,
     )
-    limits = RequestLimits(max_users=settings.max_users, require_reason=settings.require_reason)
+    limits = RequestLimits(
+        max_users=settings.max_users,
+        require_reason=settings.require_reason,
+        callback_hosts=settings.callbacks.hosts,
+    )
     return App(
         submit=SubmitRoutes(
             context=context,
@@ -223,6 +244,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
             clock=parts.clock,
             limits=limits,
             ready=parts.storage.ready,
+            callbacks=parts.callbacks(context),
         ),
         sweeper=Sweeper(
             open_requests=parts.open_requests,
@@ -235,6 +257,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         storage=parts.storage,
         transport=parts.transport,
         identity=parts.identity,
+        receivers=parts.receivers,
         entra_authentication=settings.entra_authentication,
     )
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
+from revoke_core.domain.callback import CallbackRules, parse_host, parse_secret
 from revoke_core.domain.errors import SettingsError
 from revoke_core.domain.identifiers import UserRef, is_object_id, parse_user
 
@@ -26,6 +27,8 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
 _REFUSE: Final = "refuse"
+# What a setting holds whose Key Vault reference the platform could not resolve.
+_KEY_VAULT: Final = "@microsoft.keyvault("
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class Settings:
     in_call_limit: timedelta
     entra_authentication: bool
     authentication_in_front: bool
+    callbacks: CallbackRules
 
 
 SETTING_NAMES: Final = (
@@ -83,6 +87,8 @@ SETTING_NAMES: Final = (
     "PUBLIC_BASE_URL",
     "WEBSITE_HOSTNAME",
     "IN_CALL_SECONDS",
+    "CALLBACK_HOSTS",
+    "CALLBACK_SECRET",
     "ENTRA_AUTHENTICATION",
     "WEBSITE_AUTH_ENABLED",
 )
@@ -131,6 +137,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         entra_authentication=reader.flag("ENTRA_AUTHENTICATION"),
         # Set by the platform, not the operator: anything but "true" means off, and never stops the app.
         authentication_in_front=(reader.text("WEBSITE_AUTH_ENABLED") or "").lower() == "true",
+        callbacks=reader.callbacks(),
     )
     if reader.faults:
         raise SettingsError("The app's settings need correcting: " + "; ".join(reader.faults) + ".")
@@ -219,6 +226,39 @@ class _SettingsReader:
         host = self.text("WEBSITE_HOSTNAME") or ""
         scheme = "http" if urlsplit(f"//{host}").hostname in _LOOPBACK else "https"
         return f"{scheme}://{host}"
+
+    def callbacks(self) -> CallbackRules:
+        """Both settings or neither: what is posted without a signature could be anybody's."""
+        hosts, secret = self._callback_hosts("CALLBACK_HOSTS"), self._callback_secret("CALLBACK_SECRET")
+        for given, missing in (("CALLBACK_HOSTS", "CALLBACK_SECRET"), ("CALLBACK_SECRET", "CALLBACK_HOSTS")):
+            if self.text(given) and not self.text(missing):
+                self.faults.append(
+                    f"{missing} is missing: callbacks need it beside {given}; unset both to turn them off"
+                )
+        return CallbackRules(hosts=hosts, secret=secret)
+
+    def _callback_hosts(self, name: str) -> frozenset[str]:
+        texts = [part.strip() for part in (self.text(name) or "").split(",") if part.strip()]
+        found = [parse_host(text) for text in texts]
+        for text, host in zip(texts, found, strict=True):
+            if host is None:
+                self.faults.append(
+                    f"{name} has {text!r}, which is not an exact host name such as hooks.contoso.com: give no scheme, "
+                    "port, path or wildcard, and an international name as xn--…"
+                )
+        return frozenset(host for host in found if host)
+
+    def _callback_secret(self, name: str) -> bytes:
+        value = self.text(name) or ""
+        secret = parse_secret(value)
+        if value.lower().startswith(_KEY_VAULT):
+            self.faults.append(
+                f"{name} is a Key Vault reference that the platform has not resolved: give the app's identity the role "
+                "Key Vault Secrets User on the vault, check the secret's address, then restart the app"
+            )
+        elif value and secret is None:
+            self.faults.append(f"{name} must be whsec_ and the base64 of 24 to 64 random bytes")
+        return secret or b""
 
     def storage(self) -> StorageSettings:
         whole = self.text(STORAGE)

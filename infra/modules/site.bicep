@@ -89,6 +89,8 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
+    // Key Vault references are resolved as this identity; the platform would take a system-assigned one.
+    keyVaultReferenceIdentity: identity.id
     clientAffinityEnabled: false
     publicNetworkAccess: isPublic ? 'Enabled' : 'Disabled'
     virtualNetworkSubnetId: subnetId

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from local.openapi.schemas import Schema, array, choice, flag, link, members, moment, number, ref, text
+from revoke_core.domain.callback import CallbackStatus
 from revoke_core.domain.errors import Refused
 from revoke_core.domain.identifiers import REQUEST_ID_FORM
 from revoke_core.domain.problems import STABLE_CODES
@@ -61,9 +62,21 @@ ANSWERS: Final[dict[str, Schema]] = {
             "estimatedCompletionAt": moment("When all users are likely to have been sent."),
             "retryOf": text("The request whose failed users this one tries again.", REQUEST_ID),
             "error": ref("Error"),
+            "callback": ref("Callback"),
             "messageText": text("The text of a queue message that is no valid request, cut and redacted.", "adele"),
         },
-        sometimes=("users", "usersNextLink", "estimatedCompletionAt", "retryOf", "error", "messageText"),
+        sometimes=("users", "usersNextLink", "estimatedCompletionAt", "retryOf", "error", "callback", "messageText"),
+    ),
+    "Callback": members(
+        "How the callback stands that was asked for with callbackUrl.",
+        {
+            "status": choice("Pending until somebody has taken it or a day has passed.", CallbackStatus, "delivered"),
+            "attempts": number("How often it was posted.", 1),
+            "lastStatus": number("The HTTP status of the last answer.", 204, nullable=True),
+            "lastError": text(
+                "Why there was no answer, or no try: noAnswer, hostNotAllowed or inputsLost.", "noAnswer", nullable=True
+            ),
+        },
     ),
     "RequestedBy": members(
         "Who asked.",

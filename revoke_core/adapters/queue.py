@@ -24,6 +24,10 @@ class StorageWorkQueue:
         """Send a reference that becomes visible after the delay, in whole seconds and never early."""
         await self._send(WORK_QUEUE, json.dumps({"requestId": request_id}), delay)
 
+    async def put_callback(self, request_id: str, *, delay: timedelta = timedelta(0)) -> None:
+        """Send a reference to a callback, as ``put`` does."""
+        await self._send(WORK_QUEUE, json.dumps({"callback": request_id}), delay)
+
     async def give_back(self, text: str, *, delay: timedelta) -> None:
         """Send a request message again, hidden for the delay."""
         await self._send(DOOR_QUEUE, text, delay)

@@ -188,8 +188,28 @@ PAYLOAD: Final[Field[Any]] = Field(
     example={"Accounts": [{"Name": "adele", "UPNSuffix": "contoso.com"}]},
 )
 
+CALLBACK_URL: Final[Field[str | None]] = Field(
+    name="callbackUrl",
+    kind="text",
+    description="Where the request is posted, signed and without its users, when it is held and when it has ended; an "
+    "https address on a host that the setting CALLBACK_HOSTS names.",
+    example="https://hooks.contoso.com/done",
+)
+
 _TARGETS: Final = (USER, USERS, GROUPS, FILTER)
-_REQUEST: Final = (USER, USERS, GROUPS, TRANSITIVE, FILTER, EXCLUDE, REASON, EXPECTED_USERS, DRY_RUN, VERIFY)
+_REQUEST: Final = (
+    USER,
+    USERS,
+    GROUPS,
+    TRANSITIVE,
+    FILTER,
+    EXCLUDE,
+    REASON,
+    EXPECTED_USERS,
+    DRY_RUN,
+    VERIFY,
+    CALLBACK_URL,
+)
 
 SUBMIT: Final = Body(
     name="RevocationRequest",
@@ -206,7 +226,7 @@ MESSAGE: Final = Body(
     one_of=_TARGETS,
 )
 # What a request holds beside a payload that names the users itself.
-_BESIDE_PAYLOAD: Final = (EXCLUDE, REASON, EXPECTED_USERS, DRY_RUN, VERIFY)
+_BESIDE_PAYLOAD: Final = (EXCLUDE, REASON, EXPECTED_USERS, DRY_RUN, VERIFY, CALLBACK_URL)
 PAYLOAD_QUERY: Final = Body(
     name="PayloadQuery",
     description="What stands in the query beside a payload.",

@@ -73,8 +73,17 @@ def _from_base64(text: str) -> str:
 
 def referenced_request(body: str) -> str | None:
     """The request that a work message names, or ``None`` for a message that this app did not write."""
+    return _named_request(body, "requestId")
+
+
+def referenced_callback(body: str) -> str | None:
+    """The request whose callback is due, or ``None`` for any other message."""
+    return _named_request(body, "callback")
+
+
+def _named_request(body: str, member: str) -> str | None:
     try:
-        request_id = json.loads(body)["requestId"]
+        request_id = json.loads(body)[member]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return request_id if isinstance(request_id, str) and is_request_id(request_id) else None

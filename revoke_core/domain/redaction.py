@@ -24,6 +24,10 @@ _NAMED: Final = re.compile(
     rf"(?i)((?:(?<![A-Za-z0-9_-])|(?<=\\u0026))(?:{_NAMES})(?:\\?[\"'])?[ \t]{{0,8}}[=:][ \t]{{0,8}}(?:\\?[\"'])?)"
     r"[^\s\"'&;,<>()\\]+"
 )
+# A callback URL is as good as a key, whatever the names in its query are; JSON may write its slashes as "\\/".
+_CALLBACK: Final = re.compile(
+    r"(?i)(callback[_-]?url(?:\\?[\"'])?[ \t]{0,8}[=:][ \t]{0,8}(?:\\?[\"'])?)(?:[^\s\"'<>\\]|\\(?=[/u]))+"
+)
 _BEARER: Final = re.compile(r"(?i)(bearer[ \t]{1,8})[A-Za-z0-9._~+/=-]{8,}")
 # One run of the characters of tokens and of base64; whether it holds a secret is looked up in the run itself.
 _RUN: Final = re.compile(r"[A-Za-z0-9._+/=-]{12,}")
@@ -64,7 +68,9 @@ def short(text: str, longest: int = 120) -> str:
 
 
 def _named_gone(text: str) -> str:
-    return _NAMED.sub(rf"\1{_GONE}", _BEARER.sub(rf"\1{_GONE}", text))
+    for pattern in (_CALLBACK, _BEARER, _NAMED):
+        text = pattern.sub(rf"\1{_GONE}", text)
+    return text
 
 
 def _without_token(run: re.Match[str]) -> str:

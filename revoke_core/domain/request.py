@@ -22,6 +22,7 @@ class RevocationRequest:
 
     ``groups`` are object ids of groups whose user members are meant, transitive ones unless ``transitive`` is false;
     ``filter`` is an OData filter over Graph's ``/users``; ``retry_of`` is a request whose failed users are meant.
+    ``callback_url`` is told when the request is held and when it has ended.
     ``part_sizes`` is how many named users stand in each part of a stored request; there ``users`` is empty when they
     take more than one part, and ``RequestRows.get_named_users`` reads them.
     """
@@ -36,6 +37,8 @@ class RevocationRequest:
     expected_users: int | None = None
     dry_run: bool = False
     verify: bool = True
+    # Holds a secret more often than not.
+    callback_url: str | None = field(default=None, repr=False)
     part_sizes: tuple[int, ...] = field(default=(), compare=False)
 
     @property
@@ -82,6 +85,7 @@ class RevocationRequest:
             "expectedUsers": self.expected_users,
             "dryRun": self.dry_run,
             "verify": self.verify,
+            "callbackUrl": self.callback_url,
         }
         digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode())
         # One by one: 100,000 users must not be in memory twice.
@@ -100,7 +104,8 @@ class QueueClaims:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """The operator's limits on one request."""
+    """The operator's limits on one request; ``callback_hosts`` are the hosts that ``callbackUrl`` may name."""
 
     max_users: int
     require_reason: bool
+    callback_hosts: frozenset[str] = frozenset()

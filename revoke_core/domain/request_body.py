@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.domain import fields
 from revoke_core.domain.body_reader import BodyReader, escaped
+from revoke_core.domain.callback import callback_mistake
 from revoke_core.domain.errors import Fault, Faults, GuardRefused, InvalidRequest, TooLarge
 from revoke_core.domain.mistakes import body_mistake
 from revoke_core.domain.named_users import NamedUsers
@@ -170,7 +171,16 @@ def build_request(
         expected_users=reader.get(fields.EXPECTED_USERS),
         dry_run=reader.get(fields.DRY_RUN),
         verify=reader.get(fields.VERIFY),
+        callback_url=_callback_url(reader, limits),
     )
+
+
+def _callback_url(reader: BodyReader, limits: RequestLimits) -> str | None:
+    """As given: what is wrong with it quotes no more of it than its host, for the rest may be a secret."""
+    url = reader.get(fields.CALLBACK_URL)
+    if url is not None and (detail := callback_mistake(url, limits.callback_hosts)):
+        reader.faults.add("/callbackUrl", detail)
+    return url
 
 
 def _reason(reader: BodyReader, limits: RequestLimits) -> str | None:

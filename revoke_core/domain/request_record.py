@@ -12,6 +12,7 @@ from revoke_core.domain.user_state import Counts
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from revoke_core.domain.callback import CallbackState
     from revoke_core.domain.problems import Problem
 
 
@@ -100,6 +101,8 @@ class RequestRecord:
     problem: Problem | None = None
     message_text: str | None = None
     retry_of: str | None = None
+    # None for a request without callbackUrl.
+    callback: CallbackState | None = None
     lane: Lane = Lane.SMALL
 
     @property

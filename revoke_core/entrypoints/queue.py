@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
 from revoke_core.domain.errors import GuardRefused, IdempotencyConflict, InvalidRequest, RevokingPaused, TooManyOpen
-from revoke_core.domain.message import parse_message, referenced_request
+from revoke_core.domain.message import parse_message, referenced_callback, referenced_request
 from revoke_core.domain.problems import IDEMPOTENCY_CONFLICT, NOT_PROCESSED, Problem, invalid_message
 from revoke_core.domain.redaction import truncate_redacted
 from revoke_core.domain.redelivery import WaitingMessage, received
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from revoke_core.ports.shared import Clock, WorkQueue
     from revoke_core.service.engine.worker import Worker
     from revoke_core.service.intake.submit import Submitter
+    from revoke_core.service.upkeep.callbacks import Callbacks
 
 # Far below the time that a platform update leaves a running function.
 MAX_RUN: Final = timedelta(minutes=4)
@@ -47,6 +48,7 @@ class QueueHandlers:
         clock: Clock,
         limits: RequestLimits,
         ready: Callable[[], Awaitable[None]],
+        callbacks: Callbacks,
     ) -> None:
         self._submitter = submitter
         self._worker = worker
@@ -54,6 +56,7 @@ class QueueHandlers:
         self._clock = clock
         self._limits = limits
         self._ready = ready
+        self._callbacks = callbacks
 
     async def message(self, text: str, message_id: str, *, inserted_at: datetime | None = None, tries: int = 1) -> None:
         """Carry out one request message; raises only when neither tables nor queue answer, so that the host repeats it.
@@ -99,7 +102,11 @@ class QueueHandlers:
         logs.event("message_given_back", givenBack=waiting.given_back + 1, seconds=waiting.pause.total_seconds())
 
     async def work(self, body: str) -> None:
-        """Work on the request that a work message refers to."""
+        """Work on the request that a work message refers to, or deliver its callback."""
+        if callback := referenced_callback(body):
+            await self._ready()
+            await self._callbacks.deliver(callback)
+            return
         request_id = referenced_request(body)
         if request_id is None:
             logs.event("work_message_unreadable", characters=len(body))
@@ -108,7 +115,10 @@ class QueueHandlers:
         await self._worker.process_message(request_id, until=self._clock.now() + MAX_RUN, max_idle=MAX_IDLE)
 
     async def work_poison(self, body: str) -> None:
-        """A poisoned work message is only a reference to a request: enqueue it again a little later."""
+        """A poisoned work message is only a reference to a request: enqueue it again a little later.
+
+        A callback's is not: the timer finds its marker.
+        """
         request_id = referenced_request(body)
         logs.event("work_message_poisoned", requestId=request_id)
         if request_id is not None:

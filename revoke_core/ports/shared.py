@@ -27,10 +27,14 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRequest:
-    """An open marker: ``redriven`` counts the work messages the timer has sent since a worker last moved it."""
+    """An open marker: ``redriven`` counts the work messages the timer has sent since a worker last moved it.
+
+    ``is_callback``: a callback marker, of a callback that is still to be delivered.
+    """
 
     request_id: str
     redriven: int
+    is_callback: bool = False
 
 
 class OpenRequests(Protocol):
@@ -42,7 +46,8 @@ class OpenRequests(Protocol):
     def due(self, now: datetime, *, paused: bool) -> AsyncIterator[list[OpenRequest]]:
         """Open requests whose ``redrive_at`` has come, oldest request first, at most 100 at a time.
 
-        Those without a work message on its way come before those that no worker has taken from the queue yet.
+        Those without a work message on its way come before those that no worker has taken from the queue yet; these,
+        and callbacks that are due, come after all others.
         Unless this host is ``paused`` too, requests that only wait for the pause to end are due as well.
         """
 
@@ -179,6 +184,9 @@ class WorkQueue(Protocol):
 
     async def put(self, request_id: str, *, delay: timedelta = timedelta(0)) -> None:
         """Have the request worked on after the delay."""
+
+    async def put_callback(self, request_id: str, *, delay: timedelta = timedelta(0)) -> None:
+        """Have the request's callback delivered after the delay."""
 
     async def give_back(self, text: str, *, delay: timedelta) -> None:
         """Put a request message that cannot be carried out now into the doors' queue again, hidden for the delay."""

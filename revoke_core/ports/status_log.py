@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
+    from revoke_core.domain.callback import CallbackEvent, CallbackState
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.request_record import RequestedBy, RequestRecord
@@ -82,11 +83,17 @@ class RequestRows(Protocol):
     async def get_named_users(self, request_id: str, part: int) -> Sequence[UserRef] | None:
         """The named users of one part (from 0), at most 1,998, in order; ``None`` past the last."""
 
-    async def update_request(self, record: RequestRecord) -> None:
-        """Write status, counts and warnings of a request that is still open; an ended request stays as it is."""
+    async def update_request(self, record: RequestRecord, *, held_at: datetime | None = None) -> None:
+        """Write status, counts and warnings of a request that is still open; an ended request stays as it is.
+
+        ``held_at`` is when it became held: in the same transaction its callback, if it has one, becomes due.
+        """
 
     async def finish_request(self, record: RequestRecord) -> None:
-        """Write the final status and remove the open marker in one transaction; an ended request stays as it is."""
+        """Write the final status, remove the open marker and, where there is one, have its callback become due.
+
+        One transaction; an ended request stays as it is.
+        """
 
     async def list_requests(
         self,
@@ -140,6 +147,41 @@ class UserRows(Protocol):
         self, request_id: str, *, status: UserStatus | None, size: int, token: str | None
     ) -> Page[UserRow]:
         """The request's users in order, page by page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackMarker:
+    """A callback that is to be delivered: made when the request is held or ends, gone when it is delivered or given up.
+
+    ``since`` is when the event occurred, ``try_at`` when the next try is due, ``version`` the marker's ETag.
+    """
+
+    request_id: str
+    event: CallbackEvent
+    since: datetime
+    try_at: datetime
+    attempts: int
+    version: str
+
+
+class CallbackMarkers(Protocol):
+    """The callback markers in ``Revocations``: ``RequestRows`` makes one in the transaction that writes the event.
+
+    A request has one at most: the end of a request takes the place of its being held. A marker that was changed or
+    replaced since it was read is left alone by every method.
+    """
+
+    async def get(self, request_id: str) -> CallbackMarker | None:
+        """The marker; ``None`` where no callback is open."""
+
+    async def claim(self, marker: CallbackMarker, until: datetime) -> CallbackMarker | None:
+        """Keep others from trying before a moment; ``None`` when another has claimed it."""
+
+    async def postpone(self, marker: CallbackMarker, state: CallbackState, try_at: datetime) -> None:
+        """Note in one transaction when to try again and, in the request's row, what came of the latest try."""
+
+    async def close(self, marker: CallbackMarker, state: CallbackState) -> None:
+        """Remove the marker and note in the request's row, if it is still there, what has come of the callback."""
 
 
 class StatusLog(RequestRows, UserRows, Protocol):

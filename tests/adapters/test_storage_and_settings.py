@@ -125,3 +125,42 @@ def test_the_audience_follows_the_cloud(endpoint: str, resource: str) -> None:
 def test_links_are_built_from_the_apps_own_address(environment: dict[str, str], base: str) -> None:
     """The gateway's address where it is given, else the platform's name for the app."""
     assert read_settings({"AzureWebJobsStorage": CONNECTION} | environment).public_base_url == base
+
+
+SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"CALLBACK_HOSTS": "hooks.contoso.com"}, "CALLBACK_SECRET is missing"),
+        ({"CALLBACK_SECRET": SECRET}, "CALLBACK_HOSTS is missing"),
+        ({"CALLBACK_HOSTS": "https://hooks.contoso.com", "CALLBACK_SECRET": SECRET}, "exact host name"),
+        ({"CALLBACK_HOSTS": "*.contoso.com", "CALLBACK_SECRET": SECRET}, "exact host name"),
+        ({"CALLBACK_HOSTS": "x.contoso.com", "CALLBACK_SECRET": SECRET[6:]}, "whsec_ and the base64"),
+        ({"CALLBACK_HOSTS": "x.contoso.com", "CALLBACK_SECRET": "whsec_QUJD"}, "whsec_ and the base64"),
+        (
+            {
+                "CALLBACK_HOSTS": "x.contoso.com",
+                "CALLBACK_SECRET": "@Microsoft.KeyVault(SecretUri=https://v/secrets/s)",
+            },
+            "Key Vault Secrets User",
+        ),
+    ],
+)
+def test_callbacks_need_both_settings_and_good_ones(environment: dict[str, str], words: str) -> None:
+    """Half of it would look as if callbacks were on; the secret itself is never quoted."""
+    with pytest.raises(SettingsError, match=words) as refused:
+        read_settings({"AzureWebJobsStorage": CONNECTION} | environment)
+    assert SECRET[6:] not in str(refused.value)
+    assert "QUJD" not in str(refused.value)
+
+
+def test_callbacks_are_off_unless_both_are_there() -> None:
+    """And where they are on, nothing that prints the settings prints the secret."""
+    assert not read_settings({"AzureWebJobsStorage": CONNECTION}).callbacks.hosts
+    given = {"CALLBACK_HOSTS": "Hooks.contoso.com, [::1] ,localhost", "CALLBACK_SECRET": SECRET}
+    rules = read_settings({"AzureWebJobsStorage": CONNECTION} | given).callbacks
+    assert rules.hosts == {"hooks.contoso.com", "::1", "localhost"}
+    assert rules.secret == b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"
+    assert "ABCDEF" not in repr(rules)

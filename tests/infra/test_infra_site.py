@@ -30,6 +30,8 @@ REFUSED_IN_SITE_CONFIG = {
 }
 # Left to the platform, or another way to say what is set already.
 NEVER_SET = {"AzureWebJobsStorage", "AzureWebJobsStorage__accountName", "WEBSITE_HOSTNAME", "WEBSITE_AUTH_ENABLED"}
+# Of no app.
+SECRET = "whsec_" + "A" * 32
 every_set = pytest.mark.parametrize("name", SETS)
 
 
@@ -62,6 +64,8 @@ def test_the_app_starts_with_these_settings(name: str) -> None:
     """The code's own reader takes every value, once Azure has filled in what is known only there."""
     known = {setting: value for setting, value in app_settings(name).items() if not value.startswith("[")}
     filled = {setting: "https://x.contoso.com" for setting in app_settings(name) if setting.endswith("ServiceUri")}
+    # What the platform puts in place of a reference that it could resolve.
+    filled |= {setting: SECRET for setting, value in known.items() if value.startswith("@Microsoft.KeyVault(")}
     settings = read_settings(known | filled | {"WEBSITE_HOSTNAME": "x.azurewebsites.net"})
     assert settings.storage.managed_identity
     assert settings.storage.connection_string is None
@@ -77,9 +81,19 @@ def test_given_settings_arrive_as_meant() -> None:
     assert [given[name] for name in switches] == ["true"] * 2
     assert given["REVOKING_PAUSED"] == "refuse"
     assert (given["GRAPH_WRITES_PER_150S"], given["RETENTION_DAYS"], given["IN_CALL_SECONDS"]) == ("1500", "730", "30")
+    assert given["CALLBACK_HOSTS"] == "hooks.contoso.com,prod-00.westeurope.logic.azure.com"
     assert given["PUBLIC_BASE_URL"] == "https://revoke.contoso.com"
     assert given["GRAPH_ENDPOINT"] == given["GRAPH_RESOURCE"] == "https://graph.microsoft.com"
     assert app_settings("without-grant")["GRAPH_ENDPOINT"] == "https://graph.microsoft.us"
+
+
+def test_the_secret_of_callbacks_stays_in_its_vault() -> None:
+    """The template holds its address; the platform reads it as the one identity that the app has."""
+    vault = "https://contoso-vault.vault.azure.net/secrets/callback-secret"
+    assert app_settings("everything")["CALLBACK_SECRET"] == f"@Microsoft.KeyVault(SecretUri={vault})"
+    identity = one("everything", "Microsoft.ManagedIdentity/userAssignedIdentities")["id"]
+    assert properties("everything", SITE)["keyVaultReferenceIdentity"] == identity
+    assert not {"CALLBACK_HOSTS", "CALLBACK_SECRET"} & set(app_settings("default"))
 
 
 @every_set

@@ -9,6 +9,7 @@ import pytest
 from described import SCHEMAS, STRANGE, bodies, validator
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from revoke_core.domain.callback import callback_mistake
 from revoke_core.domain.errors import GuardRefused, InvalidRequest
 from revoke_core.domain.fields import BODIES, CANCEL_OPEN, CONFIRM, MESSAGE, OWN, RETRY, SUBMIT, Body
 from revoke_core.domain.mistakes import filter_mistake
@@ -26,7 +27,8 @@ from revoke_core.domain.request_body import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LIMITS = RequestLimits(max_users=100_000, require_reason=False)
+HOSTS = frozenset({"hooks.contoso.com"})
+LIMITS = RequestLimits(max_users=100_000, require_reason=False, callback_hosts=HOSTS)
 ME = "8f5d7f3e-0000-4000-8000-000000000001"
 READERS: dict[str, Callable[[Any], Any]] = {
     SUBMIT.name: lambda value: parse_request(value, LIMITS),
@@ -57,8 +59,10 @@ def reads(name: str, body: bytes) -> bool:
 
 def is_within_the_schemas_reach(body: Any) -> bool:
     """Not what ``BEYOND`` lists."""
-    text = body.get("filter") if isinstance(body, dict) else None
-    return not (isinstance(text, str) and filter_mistake(text.strip()))
+    members = body if isinstance(body, dict) else {}
+    text, url = members.get("filter"), members.get("callbackUrl")
+    is_beyond = isinstance(text, str) and filter_mistake(text.strip())
+    return not (is_beyond or (isinstance(url, str) and callback_mistake(url, HOSTS)))
 
 
 def test_every_body_is_generated() -> None:
@@ -122,6 +126,10 @@ BEYOND: dict[str, tuple[str, bytes]] = {
     ),
     "a filter with typographic or double quotation marks": (SUBMIT.name, b'{"filter": "department eq \\"HP\\""}'),
     "a filter that begins with its parameter's name": (SUBMIT.name, b'{"filter": "$filter=department eq 1"}'),
+    "a callback goes to a host that the operator has named": (
+        SUBMIT.name,
+        b'{"user": "adele@contoso.com", "callbackUrl": "https://elsewhere.contoso.com/"}',
+    ),
     "a filter with another language's operators": (SUBMIT.name, b'{"filter": "department == 1"}'),
     "a time that is in no year of UTC": (
         CANCEL_OPEN.name,

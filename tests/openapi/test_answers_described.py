@@ -36,6 +36,9 @@ NOT_SEEN = {
     ("ConfirmRevocation", 200): "only where a worker ends the request between the confirmation and the answer",
 }
 ENTRA = {"ENTRA_AUTHENTICATION": "true", "WEBSITE_AUTH_ENABLED": "true"}
+# A port that nobody listens on: the callback stays pending.
+CALLBACK = "http://127.0.0.1:9/done"
+CALLBACKS = {"CALLBACK_HOSTS": "127.0.0.1", "CALLBACK_SECRET": "whsec_" + "QUJD" * 8}
 LIST_ROUTES = """
 import json, function_app
 for one in function_app.app.get_functions():
@@ -99,7 +102,7 @@ def test_the_columns_of_csv_are_described() -> None:
 @pytest.fixture
 async def whole(azurite: str) -> AsyncIterator[House]:
     """An app with Entra authentication that holds whatever it finds."""
-    async with house(azurite, MAX_UNCONFIRMED_USERS="1", **ENTRA) as made:
+    async with house(azurite, MAX_UNCONFIRMED_USERS="1", **ENTRA, **CALLBACKS) as made:
         yield made
 
 
@@ -122,7 +125,7 @@ async def play_one_request(seen: Answered, whole: House) -> str:
     """Submitted, read in every form, tried again; the id of a request whose only user failed."""
     flow = {"x-ms-client-request-id": "c-1", "x-ms-workflow-run-id": "r-1", "x-ms-workflow-name": "flow"}
     flow |= {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-    two = {"users": ["adele@contoso.com", "nobody-at-all@contoso.com"], "reason": "INC-1"}
+    two = {"users": ["adele@contoso.com", "nobody-at-all@contoso.com"], "reason": "INC-1", "callbackUrl": CALLBACK}
     answer = await seen.call(whole, "SubmitRevocation", content=two, headers=flow | {"Prefer": "wait=20"})
     await finish(seen, whole, answer["id"])
     await seen.call(whole, "ListRevocations", query={"user": "adele@contoso.com"})

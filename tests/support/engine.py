@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from revoke_core.adapters.callback_receivers import HttpCallbackReceivers
 from revoke_core.adapters.clock import SystemClock
 from revoke_core.adapters.graph.client import MicrosoftGraph
 from revoke_core.adapters.graph.identity import GraphIdentity
@@ -17,6 +19,7 @@ from revoke_core.adapters.pacing.budget import StoredBudget
 from revoke_core.adapters.pacing.gates import StoredGates
 from revoke_core.adapters.pacing.row import SharedPaceRow
 from revoke_core.adapters.queue import StorageWorkQueue
+from revoke_core.adapters.tables.callback_markers import TableCallbackMarkers
 from revoke_core.adapters.tables.open_requests import TableOpenRequests
 from revoke_core.adapters.tables.protected_list import TableProtectedList
 from revoke_core.adapters.tables.shared_facts import TableTokenHistory
@@ -40,12 +43,14 @@ from revoke_core.service.engine.sources import Sources
 from revoke_core.service.engine.unit_of_work import UnitOfWork
 from revoke_core.service.engine.verifier import Verifier
 from revoke_core.service.engine.worker import OperatorLimits, Worker
+from revoke_core.service.upkeep.callbacks import Callbacks
 from revoke_core.service.upkeep.sweeper import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from revoke_core.adapters.storage import Storage
+    from revoke_core.domain.callback import CallbackRules
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.responses import Answer
@@ -151,12 +156,8 @@ class WatchedGraph(MicrosoftGraph):
 def new_record(requested_at: datetime, **more: Any) -> RequestRecord:
     """A request that was just accepted."""
     given: dict[str, Any] = {"status": RequestStatus.ACCEPTED, "source": "http"}
-    return RequestRecord(
-        id=new_request_id(requested_at),
-        requested_by=RequestedBy(kind="local"),
-        requested_at=requested_at,
-        **given | more,
-    )
+    given |= {"requested_by": RequestedBy(kind="local")} | more
+    return RequestRecord(id=new_request_id(requested_at), requested_at=requested_at, **given)
 
 
 def users(first: int, last: int, **more: Any) -> list[UserRow]:
@@ -207,6 +208,7 @@ class Engine:
         self.open_requests = TableOpenRequests(storage=self.storage, keep=timedelta(days=400))
         self.tokens = TableTokenHistory(storage=self.storage, clock=self.clock)
         self.queue = StorageWorkQueue(storage=self.storage)
+        self.receivers = HttpCallbackReceivers()
         row = SharedPaceRow(storage=self.storage, clock=self.clock)
         self.gates = StoredGates(row=row, clock=self.clock)
         self.budget = StoredBudget(row=row, clock=self.clock, quota=3000)
@@ -267,6 +269,22 @@ class Engine:
             limits=self.limits,
         )
 
+    def callbacks(self, rules: CallbackRules) -> Callbacks:
+        """What delivers callbacks; posted are a request's id and status."""
+
+        async def document(record: RequestRecord) -> bytes:
+            return json.dumps({"id": record.id, "status": record.status}).encode()
+
+        return Callbacks(
+            log=self.log,
+            markers=TableCallbackMarkers(storage=self.storage),
+            receivers=self.receivers,
+            document=document,
+            queue=self.queue,
+            clock=self.clock,
+            rules=rules,
+        )
+
     def sweeper(self) -> Sweeper:
         """What the timer runs."""
         return Sweeper(open_requests=self.open_requests, queue=self.queue, clock=self.clock, paused=self.limits.paused)
@@ -285,4 +303,5 @@ class Engine:
     async def close(self) -> None:
         """Close its connections."""
         await self.transport.close()
+        await self.receivers.close()
         await self.identity.discard_credential()

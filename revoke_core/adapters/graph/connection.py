@@ -58,14 +58,22 @@ class AioHttpConnections(httpx.AsyncBaseTransport):
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            trusted = ssl.create_default_context(cafile=certifi.where())
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=trusted),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
-                timeout=_TIMEOUT,
-                auto_decompress=False,
-                max_line_size=_LONGEST_LINE,
-                max_field_size=_LONGEST_LINE,
-            )
+            self._session = client_session(_TIMEOUT)
         return self._session
+
+
+def client_session(timeout: aiohttp.ClientTimeout, *, reuse: bool = True) -> aiohttp.ClientSession:
+    """Connections of their own without proxy, cookies or headers that nobody asked for.
+
+    Without ``reuse`` each call makes a connection: a server may have closed an old one.
+    """
+    trusted = ssl.create_default_context(cafile=certifi.where())
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=trusted, force_close=not reuse),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
+        timeout=timeout,
+        auto_decompress=False,
+        max_line_size=_LONGEST_LINE,
+        max_field_size=_LONGEST_LINE,
+    )

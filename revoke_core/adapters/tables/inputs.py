@@ -144,6 +144,7 @@ def pack_head(request: RevocationRequest, part_sizes: Sequence[int]) -> bytes:
             "expectedUsers": request.expected_users,
             "dryRun": request.dry_run,
             "verify": request.verify,
+            "callbackUrl": request.callback_url,
         }
     )
 
@@ -163,6 +164,7 @@ def unpack(head: bytes, users: NamedUsers) -> RevocationRequest:
         expected_users=content["expectedUsers"],
         dry_run=content["dryRun"],
         verify=content["verify"],
+        callback_url=content["callbackUrl"],
     )
 
 

@@ -1,5 +1,7 @@
 """The open markers in the table ``Revocations``: one beside the row of every request that has not ended.
 
+Callback markers stand among them, so that one reading finds whatever is due.
+
 A marker's row key holds the time at which the request was made, so a partition's markers come oldest first, behind all
 request rows, whose keys are hexadecimal.
 """
@@ -11,7 +13,14 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core.adapters.storage import REQUESTS_TABLE
-from revoke_core.adapters.tables.rows import MARKER_PREFIX, marker_bound, marker_keys, request_partition
+from revoke_core.adapters.tables.rows import (
+    CALLBACK_SUFFIX,
+    MARKER_PREFIX,
+    callback_keys,
+    marker_bound,
+    marker_keys,
+    request_partition,
+)
 from revoke_core.adapters.tables.table import MERGE, ROWS_PER_TRANSACTION, Table
 from revoke_core.domain.identifiers import inverted_time
 from revoke_core.domain.timestamps import written
@@ -62,7 +71,7 @@ class TableOpenRequests:
     async def note_redriven(self, batch: Sequence[OpenRequest], now: datetime) -> None:
         """``Paused`` goes, or the request would be due again before its work message is received."""
         await self._merge(
-            marker_keys(request.request_id)
+            (callback_keys if request.is_callback else marker_keys)(request.request_id)
             | {
                 "RedriveAt": written(now + _wait_after(request.redriven)),
                 "Redriven": request.redriven + 1,
@@ -122,5 +131,6 @@ def _wait_after(redriven: int) -> timedelta:
 
 
 def _open_request(entity: Any) -> OpenRequest:
-    _, _, request_id = entity["RowKey"].split("-", 2)
-    return OpenRequest(request_id=request_id, redriven=int(entity.get("Redriven") or 0))
+    _, _, request_id = entity["RowKey"].removesuffix(CALLBACK_SUFFIX).split("-", 2)
+    is_callback = entity["RowKey"].endswith(CALLBACK_SUFFIX)
+    return OpenRequest(request_id=request_id, redriven=int(entity.get("Redriven") or 0), is_callback=is_callback)

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from revoke_core.adapters.storage import REQUESTS_TABLE, USERS_TABLE
 from revoke_core.adapters.tables.inputs import StoredInputs
-from revoke_core.adapters.tables.rows import RECORD_COLUMNS, REQUESTS_END, record_from, request_partition, row_key
+from revoke_core.adapters.tables.rows import (
+    RECORD_COLUMNS,
+    REQUESTS_END,
+    callback_keys,
+    record_from,
+    request_partition,
+    row_key,
+)
 from revoke_core.adapters.tables.table import Table, chunks, delete_found, delete_rows
 from revoke_core.domain.identifiers import inverted_time
 from revoke_core.ports.status_log import Page
@@ -54,12 +61,12 @@ class TableRetentionStore:
         await self._inputs.discard(record.id)
         # The run row is what is left here.
         await delete_found(self._users, "PartitionKey eq @key", {"key": record.id})
-        await self._delete_request(record.id)
+        await self._delete_request(record)
         return True
 
-    async def _delete_request(self, request_id: str) -> None:
-        """The request's row and the idempotency key that it holds, if it holds one."""
-        partition = request_partition(request_id)
-        stored = await self._requests.get(partition, request_id, select=["ClaimRow"]) or {}
-        rows = [request_id, stored["ClaimRow"]] if stored.get("ClaimRow") else [request_id]
-        await delete_rows(self._requests, [(partition, row) for row in rows])
+    async def _delete_request(self, record: RequestRecord) -> None:
+        """The request's row with the idempotency key that it holds and the marker of its callback."""
+        partition = request_partition(record.id)
+        stored = await self._requests.get(partition, record.id, select=["ClaimRow"]) or {}
+        rows = [record.id, stored.get("ClaimRow"), callback_keys(record.id)["RowKey"] if record.callback else None]
+        await delete_rows(self._requests, [(partition, row) for row in rows if row])

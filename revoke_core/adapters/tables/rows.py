@@ -10,6 +10,7 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from revoke_core.domain.callback import CallbackEvent, CallbackState, CallbackStatus
 from revoke_core.domain.entity_names import parse_entity_name
 from revoke_core.domain.identifiers import inverted_time
 from revoke_core.domain.lanes import Lane
@@ -17,6 +18,7 @@ from revoke_core.domain.problems import Problem
 from revoke_core.domain.redaction import storable
 from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
 from revoke_core.domain.responses import Ambiguity
+from revoke_core.domain.schedules import MESSAGE_GRACE
 from revoke_core.domain.timestamps import parsed_or_none, written
 from revoke_core.domain.user_state import Counts, UserRow, UserStatus
 
@@ -35,6 +37,9 @@ _PARTITION_DIGITS: Final = 3
 REQUESTS_END: Final = "g"
 MARKER_PREFIX: Final = "open"
 _CLAIM_PREFIX: Final = "key"
+CALLBACK_SUFFIX: Final = "-callback"
+# The timer comes to markers with such a count behind all requests that no message was sent for yet.
+CALLBACK_REDRIVEN: Final = 1
 _CORRELATION: Final = ("client_request_id", "workflow_run_id", "workflow_name", "traceparent")
 
 
@@ -139,6 +144,7 @@ RECORD_COLUMNS: Final = [
     *("PartitionKey", "RowKey", "Status", "Source", "RequestedByKind", "RequestedById", "RequestedByName"),
     *("RequestedByAppId", "RequestedByClaim", "RequestedAt", "CompletedAt", "Reason", "DryRun", "Verify", "Warnings"),
     *("MessageText", "RetryOf", "Lane"),
+    *("CallbackStatus", "CallbackAttempts", "CallbackLastStatus", "CallbackLastError"),
     *(f"Correlation{pascal(name)}" for name in _CORRELATION),
     *("ErrorCode", "ErrorMessage", "ErrorHint", "ErrorErrors"),
     *(f"Counts{pascal(item.name)}" for item in fields(Counts)),
@@ -161,6 +167,50 @@ def marker_keys(request_id: str) -> Entity:
     """The keys of a request's open marker: by the time at which the id was made, oldest first."""
     row = f"{MARKER_PREFIX}-{_counting_up(request_id)}-{request_id}"
     return {"PartitionKey": request_partition(request_id), "RowKey": row}
+
+
+def callback_keys(request_id: str) -> Entity:
+    """The keys of a request's callback marker, right behind its open marker and read with it."""
+    keys = marker_keys(request_id)
+    return keys | {"RowKey": keys["RowKey"] + CALLBACK_SUFFIX}
+
+
+def callback_marker(request_id: str, event: CallbackEvent, at: datetime) -> Entity:
+    """A callback marker for an event that has just occurred; the timer looks at it when its message is overdue."""
+    return callback_keys(request_id) | {
+        "Event": event.value,
+        "Since": written(at),
+        "TryAt": written(at),
+        "RedriveAt": written(at + MESSAGE_GRACE),
+        "Redriven": CALLBACK_REDRIVEN,
+        "Attempts": 0,
+    }
+
+
+def callback_columns(state: CallbackState | None) -> Entity:
+    """The latest callback as columns of the request's row.
+
+    Written with a marker only: a worker's record may be older. Without nulls, for a merge leaves what it does not name.
+    """
+    if state is None:
+        return {}
+    return {
+        "CallbackStatus": state.status.value,
+        "CallbackAttempts": state.attempts,
+        "CallbackLastStatus": state.last_status or 0,
+        "CallbackLastError": state.last_error or "",
+    }
+
+
+def _callback_from(entity: Mapping[str, Any]) -> CallbackState | None:
+    if not entity.get("CallbackStatus"):
+        return None
+    return CallbackState(
+        status=CallbackStatus(entity["CallbackStatus"]),
+        attempts=int(entity.get("CallbackAttempts") or 0),
+        last_status=entity.get("CallbackLastStatus") or None,
+        last_error=entity.get("CallbackLastError") or None,
+    )
 
 
 def marker_bound(since: datetime) -> str:
@@ -224,6 +274,7 @@ def record_from(entity: Mapping[str, Any]) -> RequestRecord:
         problem=problem_from(entity),
         message_text=entity.get("MessageText"),
         retry_of=entity.get("RetryOf"),
+        callback=_callback_from(entity),
         lane=Lane(entity.get("Lane") or Lane.SMALL),
     )
 

@@ -11,14 +11,17 @@ from revoke_core.adapters.tables.inputs import StoredInputs
 from revoke_core.adapters.tables.rows import (
     RECORD_COLUMNS,
     REQUESTS_END,
+    callback_columns,
+    callback_marker,
     claim_row,
     marker_keys,
     record_entity,
     record_from,
     request_partition,
 )
-from revoke_core.adapters.tables.table import MERGE, Table
+from revoke_core.adapters.tables.table import MERGE, REPLACE, Table, guarded
 from revoke_core.adapters.tables.user_rows import TableUserRows
+from revoke_core.domain.callback import CallbackEvent, CallbackState
 from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.identifiers import accepted_at, inverted_time
 from revoke_core.domain.timestamps import written
@@ -59,7 +62,8 @@ class TableStatusLog(TableUserRows):
 
         It is also refused when its own answer was lost and the SDK has repeated it; then the claim is this request's.
         """
-        entity, made_at = record_entity(record), accepted_at(record.id)
+        entity = record_entity(record) | callback_columns(record.callback)
+        made_at = accepted_at(record.id)
         rows = [entity]
         if key is not None:
             if len(_claim_partitions(made_at)) > 1 and (holder := await self.get_claim(key.scope, key.key, made_at)):
@@ -103,20 +107,29 @@ class TableStatusLog(TableUserRows):
         """One part of the named users."""
         return await self._inputs.part(request_id, part)
 
-    async def update_request(self, record: RequestRecord) -> None:
+    async def update_request(self, record: RequestRecord, *, held_at: datetime | None = None) -> None:
         """Merge into the request's row under the ETag with which it was read as open."""
         entity = record_entity(record)
+        event = _event(record, CallbackEvent.HELD, held_at)
+        if event:
+            entity |= callback_columns(CallbackState())
         while True:
             stored = await self._requests.get(entity["PartitionKey"], record.id, select=RECORD_COLUMNS)
             if stored is None or record_from(stored).status.is_final:
                 return
-            if await self._requests.update(entity, MERGE, etag=stored.metadata["etag"]):
+            etag = stored.metadata["etag"]
+            if event:
+                written = await self._requests.submit([("update", entity, MERGE | guarded(etag)), *event]) is not None
+            else:
+                written = await self._requests.update(entity, MERGE, etag=etag) is not None
+            if written:
                 return
 
     async def finish_request(self, record: RequestRecord) -> None:
         """Storage refuses the transaction when the marker is gone: the request has ended before."""
-        final = ("update", record_entity(record), MERGE)
-        await self._requests.submit([final, ("delete", marker_keys(record.id))])
+        final = ("update", record_entity(record) | callback_columns(record.callback), MERGE)
+        event = _event(record, CallbackEvent.ENDED, record.completed_at)
+        await self._requests.submit([final, ("delete", marker_keys(record.id)), *event])
 
     async def list_requests(
         self,
@@ -149,6 +162,13 @@ def _claim_partitions(now: datetime) -> list[str]:
     """The partitions in which a key that counts now may be claimed, newest first."""
     moments = (now, now - _KEY_LIFETIME)
     return list(dict.fromkeys(request_partition(inverted_time(moment)) for moment in moments))
+
+
+def _event(record: RequestRecord, event: CallbackEvent, at: datetime | None) -> list[tuple[Any, ...]]:
+    """What a transaction writes beside the request's row where its callback has to be told."""
+    if record.callback is None or at is None:
+        return []
+    return [("upsert", callback_marker(record.id, event, at), REPLACE)]
 
 
 def _record_or_none(entity: Any) -> RequestRecord | None:

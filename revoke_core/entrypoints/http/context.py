@@ -32,6 +32,10 @@ class RouteContext:
         await self.ready()
         return caller.require_on(action, await self.reader.find(request_id.lower()))
 
+    async def document(self, record: RequestRecord) -> bytes:
+        """The request as it stands, without its users, as JSON."""
+        return self.responses.document(await self.reader.summary(record))
+
     async def answer_durable(
         self, record: RequestRecord, present: Awaitable[Status], headers: Mapping[str, str] | None = None
     ) -> HttpResponse:

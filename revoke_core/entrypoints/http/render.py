@@ -64,6 +64,13 @@ def resource(status: Status, links: Links, *, users: bool) -> dict[str, Any]:
         content["retryOf"] = record.retry_of
     if record.problem:
         content["error"] = _problem(record.problem)
+    if record.callback:
+        content["callback"] = {
+            "status": record.callback.status.value,
+            "attempts": record.callback.attempts,
+            "lastStatus": record.callback.last_status,
+            "lastError": record.callback.last_error,
+        }
     if record.message_text is not None:
         content["messageText"] = record.message_text
     if users:

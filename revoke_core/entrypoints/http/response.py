@@ -71,9 +71,12 @@ def json_response(
     status: int, content: Any, headers: Mapping[str, str] | None = None, *, content_type: str = "application/json"
 ) -> HttpResponse:
     """A JSON response; it changes with the request, so no cache may keep it."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     sent = {"Cache-Control": "no-store"} | dict(headers or {})
-    return HttpResponse(status=status, body=body, content_type=content_type, headers=sent)
+    return HttpResponse(status=status, body=_json(content), content_type=content_type, headers=sent)
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _problem(
@@ -98,6 +101,10 @@ class StatusResponses:
         location = await self._links.operation_or_request(status.record.id)
         polling = {"Location": location, "Retry-After": str(self._poll_seconds(status))}
         return json_response(HTTPStatus.ACCEPTED, content, polling | dict(headers or {}))
+
+    def document(self, status: Status) -> bytes:
+        """The resource without its users as JSON: what a callback posts."""
+        return _json(render.resource(status, self._links, users=False))
 
     def _poll_seconds(self, status: Status) -> int:
         """Until the request goes on or is likely to end, from 5 to 60 seconds; 5 when neither is known."""

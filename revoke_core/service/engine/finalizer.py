@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
 from revoke_core.domain import problems
+from revoke_core.domain.callback import CallbackState
 from revoke_core.domain.request_record import RequestRecord, RequestStatus, final_status
 from revoke_core.domain.schedules import HELD_LIFETIME, LONGEST_UNWATCHED, MESSAGE_GRACE
 from revoke_core.domain.user_state import TerminalReason, UserStatus, after_termination
@@ -136,10 +137,18 @@ class Finalizer:
             warnings=row.warnings,
             completed_at=self._clock.now(),
             problem=_final_problem(record, row),
+            callback=record.callback and CallbackState(),
         )
         await self._log.finish_request(final)
+        await self.tell_receiver(final)
         logs.event("request_finished", requestId=record.id, status=final.status.value, total=row.counts.total)
         return final
+
+    async def tell_receiver(self, record: RequestRecord) -> None:
+        """Have the callback that has just become due delivered at once; a lost message is left to the timer."""
+        if record.callback:
+            async with left_to_timer(record.id):
+                await self._queue.put_callback(record.id)
 
     async def release(self, run: RunContext, due_at: datetime) -> RequestRecord:
         """Release the lease, and have the request worked on again when it is due.

@@ -151,13 +151,15 @@ class RunLoop:
         held_at = self._unit.run.held_at or self._clock.now()
         if not self._unit.run.held_at:
             # The request's row first, for lists filter by it: a held request is then found among the held ones.
-            await self._show(RequestStatus.HELD)
+            await self._show(RequestStatus.HELD, held_at=held_at)
             await self._unit.commit(held_at=held_at)
+            await self._stages.finalizer.tell_receiver(self._run.record)
         return held_at + HELD_LIFETIME
 
-    async def _show(self, status: RequestStatus) -> None:
+    async def _show(self, status: RequestStatus, *, held_at: datetime | None = None) -> None:
         self._shown = status
-        await self._log.update_request(replace(self._run.record, status=status, counts=self._unit.run.counts))
+        record = replace(self._run.record, status=status, counts=self._unit.run.counts)
+        await self._log.update_request(record, held_at=held_at)
 
     async def _end_open_users(self, reason: TerminalReason) -> None:
         """End every user who was not sent; ambiguous ones are settled first, unless it is too late."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core import logs
+from revoke_core.domain.callback import CallbackState
 from revoke_core.domain.errors import IdempotencyConflict, TooManyOpen, Unavailable
 from revoke_core.domain.identifiers import new_request_id
 from revoke_core.domain.request_record import Correlation, RequestedBy, RequestRecord, RequestStatus
@@ -171,6 +172,7 @@ class Submitter:
             verify=request.verify,
             counts=Counts(total=total, pending=total, duplicates=max(len(request.users) - total, 0)),
             retry_of=request.retry_of,
+            callback=CallbackState() if request.callback_url else None,
             lane=lane,
         )
 

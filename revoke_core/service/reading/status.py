@@ -83,6 +83,10 @@ class StatusReader:
         finishes_at = await self._finishes_at(record, due_at) if is_reckoned else None
         return Status(record=record, users=users, users_token=page.token, due_at=due_at, finishes_at=finishes_at)
 
+    async def summary(self, record: RequestRecord) -> Status:
+        """The request as it stands, without its users."""
+        return Status(record=await self._as_it_stands(record), users=[])
+
     async def users(self, request_id: str, *, status: UserStatus | None, size: int, token: str | None) -> Page[UserRow]:
         """A page of the users of a request that was found."""
         return await self._log.list_users(request_id, status=status, size=size, token=token)

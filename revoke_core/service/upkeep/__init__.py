@@ -1,1 +1,1 @@
-"""Upkeep: what the timers do."""
+"""Upkeep: what the timers do, and telling whoever asked for it that a request has ended."""

@@ -1,4 +1,7 @@
-"""The 30-second timer: redrives open requests that no worker is expected to have any more. The one recovery path."""
+"""The 30-second timer: redrives open requests that no worker is expected to have any more. The one recovery path.
+
+Callbacks that are due go the same way.
+"""
 
 from __future__ import annotations
 
@@ -53,4 +56,8 @@ class Sweeper:
 
     async def _redrive(self, batch: Sequence[OpenRequest]) -> None:
         await self._open_requests.note_redriven(batch, self._clock.now())
-        await asyncio.gather(*(self._queue.put(request.request_id) for request in batch))
+        await asyncio.gather(*map(self._enqueue, batch))
+
+    async def _enqueue(self, request: OpenRequest) -> None:
+        put = self._queue.put_callback if request.is_callback else self._queue.put
+        await put(request.request_id)

@@ -25,6 +25,8 @@ param settings = {
   graphWritesPer150s: 1500
   retentionDays: 730
   inCallSeconds: 30
+  callbackHosts: ['hooks.contoso.com', 'prod-00.westeurope.logic.azure.com']
+  callbackSecretUri: 'https://contoso-vault.vault.azure.net/secrets/callback-secret'
   publicBaseUrl: 'https://revoke.contoso.com'
   graphEndpoint: 'https://graph.microsoft.com'
   graphResource: 'https://graph.microsoft.com'
