@@ -5,6 +5,7 @@ HTTP callers: Logic Apps, Power Automate, admins with curl. Queue callers: any s
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -140,10 +141,9 @@ async def on_work_poison(msg: func.QueueMessage) -> None:
 
 @app.timer_trigger("timer", schedule="*/30 * * * * *")
 async def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the host passes the timer by this name
-    """Enqueue the open requests that no worker holds."""
+    """Enqueue the open requests that no worker holds, and read the evidence of ended ones."""
     await core().storage.ready()
-    await core().sweeper.sweep()
-    await core().protected.watch()
+    await asyncio.gather(core().sweeper.sweep(), core().protected.watch(), core().read_evidence())
 
 
 @app.timer_trigger("timer", schedule="0 17 3 * * *")

@@ -110,6 +110,8 @@ var workspaceName = names.?workspace ?? 'log-${environmentName}-${short}'
 var networkName = names.?network ?? 'vnet-${environmentName}-${short}'
 var identityBase = names.?identity ?? 'id-${environmentName}-${short}'
 var identityName = identityVersion == 1 ? identityBase : '${identityBase}-${identityVersion}'
+// Evidence is read from the directory's audit and sign-in logs.
+var allPermissions = union(graphPermissions, settings.?evidence ?? false ? ['AuditLog.Read.All'] : [])
 var allTags = { ...tags, 'azd-env-name': environmentName }
 var appSubnet = 'app'
 var endpointSubnet = 'endpoints'
@@ -166,7 +168,7 @@ module access 'modules/access.bicep' = {
 // After the roles in Azure: by then Entra has spread the news of the identity. Before the site: a token that was asked
 // for too early would be cached without the permissions for a day.
 module grant 'modules/grant.bicep' = if (grantGraphPermissions) {
-  params: { principalId: identity.outputs.principalId, permissions: graphPermissions }
+  params: { principalId: identity.outputs.principalId, permissions: allPermissions }
   dependsOn: [access]
 }
 
@@ -226,6 +228,7 @@ var ownSettings = {
   MAX_OPEN_REQUESTS_PER_CALLER: string(settings.?maxOpenRequestsPerCaller ?? '')
   REQUIRE_REASON: toLower(string(settings.?requireReason ?? ''))
   REVOKING_PAUSED: settings.?revokingPaused ?? ''
+  EVIDENCE: toLower(string(settings.?evidence ?? ''))
   GRAPH_WRITES_PER_150S: string(settings.?graphWritesPer150s ?? '')
   RETENTION_DAYS: string(settings.?retentionDays ?? '')
   IN_CALL_SECONDS: string(settings.?inCallSeconds ?? '')

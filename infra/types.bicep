@@ -75,6 +75,9 @@ type AppSettings = {
   @description('Kill switch: nobody is revoked. true lets new requests wait, refuse turns them away with 503.')
   revokingPaused: ('false' | 'true' | 'refuse')?
 
+  @description('Show beside users who moved their cut-off and who signed in after it; grants AuditLog.Read.All.')
+  evidence: bool?
+
   @minValue(1)
   @maxValue(1000000)
   @description('Graph writes per 150 seconds to plan with.')

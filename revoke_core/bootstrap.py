@@ -21,6 +21,7 @@ from revoke_core.adapters.pacing.row import SharedPaceRow
 from revoke_core.adapters.queue import StorageWorkQueue
 from revoke_core.adapters.storage import Storage
 from revoke_core.adapters.tables.callback_markers import TableCallbackMarkers
+from revoke_core.adapters.tables.evidence_store import TableEvidenceStore
 from revoke_core.adapters.tables.open_requests import TableOpenRequests
 from revoke_core.adapters.tables.protected_list import TableProtectedList
 from revoke_core.adapters.tables.retention_store import TableRetentionStore
@@ -59,17 +60,19 @@ from revoke_core.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from revoke_core.ports.shared import Clock
+    from revoke_core.service.upkeep.evidence import EvidenceReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """Everything a trigger may call, and the connections behind it."""
+    """Everything a trigger may call, and the connections behind it; without ``EVIDENCE`` there is no ``evidence``."""
 
     submit: SubmitRoutes
     read: ReadRoutes
     control: ControlRoutes
     queue: QueueHandlers
     sweeper: Sweeper
+    evidence: EvidenceReader | None
     retention: Retention
     protected: ProtectedUsers
     storage: Storage
@@ -77,6 +80,11 @@ class App:
     identity: GraphIdentity
     receivers: HttpCallbackReceivers
     entra_authentication: bool
+
+    async def read_evidence(self) -> None:
+        """Read the evidence that is due, where it is asked for."""
+        if self.evidence:
+            await self.evidence.read_due()
 
     async def close(self) -> None:
         """Close every connection; a process that ends needs none of this, a test does."""
@@ -96,8 +104,8 @@ class _Parts:
         self.log = TableStatusLog(storage=self.storage)
         self.index = TableUserIndex(storage=self.storage)
         # An app that stood still for long ends what it left open.
-        keep = timedelta(days=settings.retention_days + 2)
-        self.open_requests = TableOpenRequests(storage=self.storage, keep=keep)
+        self.keep = timedelta(days=settings.retention_days + 2)
+        self.open_requests = TableOpenRequests(storage=self.storage, keep=self.keep)
         self.signing_key = TableSigningKey(storage=self.storage)
         self.work_queue = StorageWorkQueue(storage=self.storage)
         pace = SharedPaceRow(storage=self.storage, clock=clock)
@@ -105,8 +113,8 @@ class _Parts:
         self.budget = StoredBudget(row=pace, clock=clock, quota=settings.graph_writes_per_150s)
         self.identity = GraphIdentity(client_id=settings.client_id, resource=settings.graph_resource, clock=clock)
         self.transport = GraphTransport(endpoint=settings.graph_endpoint, identity=self.identity, clock=clock)
-        client = MicrosoftGraph(transport=self.transport, identity=self.identity)
-        self.graph = GatedGraph(graph=client, gates=self.gates, budget=self.budget, clock=clock)
+        self.client = MicrosoftGraph(transport=self.transport, identity=self.identity)
+        self.graph = GatedGraph(graph=self.client, gates=self.gates, budget=self.budget, clock=clock)
         self.protected = ProtectedUsers(
             users=settings.protected_users,
             group=settings.protected_group,
@@ -156,7 +164,11 @@ class _Parts:
             ),
             verifier=Verifier(graph=self.graph, clock=self.clock),
             finalizer=Finalizer(
-                log=self.log, open_requests=self.open_requests, queue=self.work_queue, clock=self.clock
+                log=self.log,
+                open_requests=self.open_requests,
+                queue=self.work_queue,
+                clock=self.clock,
+                evidence=settings.evidence,
             ),
         )
         return Worker(
@@ -187,6 +199,21 @@ class _Parts:
             protected=self.protected,
             ready=self.storage.ready,
             needs_groups=needs_groups,
+            needs_logs=self.settings.evidence,
+        )
+
+    def evidence(self) -> EvidenceReader | None:
+        if not self.settings.evidence:
+            return None
+        from revoke_core.adapters.pacing.reports import StoredReportsPace  # noqa: PLC0415 -- most apps read no evidence
+        from revoke_core.service.upkeep.evidence import EvidenceReader  # noqa: PLC0415 -- as above
+
+        return EvidenceReader(
+            reports=self.client,
+            store=TableEvidenceStore(storage=self.storage, keep=self.keep),
+            log=self.log,
+            pace=StoredReportsPace(storage=self.storage, clock=self.clock),
+            clock=self.clock,
         )
 
     def callbacks(self, context: RouteContext) -> Callbacks:
@@ -252,6 +279,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
             clock=parts.clock,
             paused=settings.revoking_paused,
         ),
+        evidence=parts.evidence(),
         retention=parts.retention(),
         protected=parts.protected,
         storage=parts.storage,

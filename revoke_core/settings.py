@@ -61,6 +61,7 @@ class Settings:
     retention_days: int
     revoking_paused: bool
     requests_refused: bool
+    evidence: bool
     public_base_url: str
     in_call_limit: timedelta
     entra_authentication: bool
@@ -84,6 +85,7 @@ SETTING_NAMES: Final = (
     "GRAPH_WRITES_PER_150S",
     "RETENTION_DAYS",
     "REVOKING_PAUSED",
+    "EVIDENCE",
     "PUBLIC_BASE_URL",
     "WEBSITE_HOSTNAME",
     "IN_CALL_SECONDS",
@@ -102,6 +104,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "GRAPH_WRITES_PER_150S": "3000",
     "RETENTION_DAYS": "400",
     "REVOKING_PAUSED": "false",
+    "EVIDENCE": "false",
     "WEBSITE_HOSTNAME": "localhost:7071",
     "IN_CALL_SECONDS": "20",
     "ENTRA_AUTHENTICATION": "false",
@@ -132,6 +135,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         retention_days=reader.number("RETENTION_DAYS", 1, 36_500),
         revoking_paused=pause in (*_TRUE, _REFUSE),
         requests_refused=pause == _REFUSE,
+        evidence=reader.flag("EVIDENCE"),
         public_base_url=reader.public_base_url(),
         in_call_limit=timedelta(seconds=reader.number("IN_CALL_SECONDS", 1, 100)),
         entra_authentication=reader.flag("ENTRA_AUTHENTICATION"),

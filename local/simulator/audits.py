@@ -1,19 +1,18 @@
-"""Directory audits: a revocation leaves two rows with one correlation id, a refused one leaves none."""
+"""Directory audits: whatever moves a cut-off leaves rows with one correlation id, a refused revocation leaves none."""
 
-import re
 import secrets
 from typing import Any, Final
 
-from local.simulator.clock import Clock, audit_stamp, seconds_of, stamp
-from local.simulator.directory import User
-from local.simulator.errors import bad_request
-from local.simulator.exchange import METADATA, Answer, Call
+from local.simulator.clock import Clock, audit_stamp, stamp
+from local.simulator.directory import User, object_id
+from local.simulator.exchange import Answer, Call
+from local.simulator.paging import REPORT_PAGE, page
+from local.simulator.report_filters import AUDIT_PROPERTIES, parsed_report_filter
 from local.simulator.settings import Settings
 
-_CLAUSE: Final = re.compile(
-    r"activityDateTime (ge|le) (\S+)|targetResources/any\(t:\s*t/id eq '([^']*)'\)|"
-    r"activityDisplayName eq '([^']*)'|correlationId eq '([^']*)'"
-)
+_REVOKED: Final = ("Update StsRefreshTokenValidFrom Timestamp", "Update user")
+# A change of the password moves the cut-off, too, and says so with the same activity.
+_PASSWORD_RESET: Final = ("Reset user password", *_REVOKED)
 
 
 class AuditLog:
@@ -25,7 +24,15 @@ class AuditLog:
         self._rows: list[tuple[float, dict[str, Any]]] = []
 
     def note_revoke(self, user: User, before: float, call: Call) -> None:
-        """Two rows, about a millisecond apart."""
+        """A revocation by an application: two rows, about a millisecond apart."""
+        self._note(user, before, {"user": None, "app": _application(call)}, _REVOKED)
+
+    def note_by_person(self, user: User, before: float, admin: str, *, password: bool) -> None:
+        """A revocation, or a new password, by an administrator in the admin center."""
+        person = {"id": object_id(admin), "displayName": None, "userPrincipalName": admin, "ipAddress": "203.0.113.9"}
+        self._note(user, before, {"user": person, "app": None}, _PASSWORD_RESET if password else _REVOKED)
+
+    def _note(self, user: User, before: float, initiator: dict[str, Any], activities: tuple[str, ...]) -> None:
         now = self._clock.now()
         text = secrets.token_hex(16)
         correlation = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
@@ -34,7 +41,7 @@ class AuditLog:
             "oldValue": f'["{stamp(before)}"]',
             "newValue": f'["{stamp(user.valid_from)}"]',
         }
-        for number, activity in enumerate(("Update StsRefreshTokenValidFrom Timestamp", "Update user")):
+        for number, activity in enumerate(activities):
             at = now + number / 1000
             row = {
                 "id": f"Directory_{secrets.token_hex(4)}_{len(self._rows)}",
@@ -45,13 +52,13 @@ class AuditLog:
                 "activityDateTime": audit_stamp(at),
                 "loggedByService": "Core Directory",
                 "operationType": "Update",
-                "initiatedBy": {"user": None, "app": _application(call)},
+                "initiatedBy": initiator,
                 "targetResources": [
                     {
                         "id": user.id,
                         "type": "User",
                         "userPrincipalName": user.upn,
-                        "modifiedProperties": [change],
+                        "modifiedProperties": [change] if activity in _REVOKED else [],
                     }
                 ],
             }
@@ -60,12 +67,17 @@ class AuditLog:
     def read(self, call: Call) -> Answer:
         """The rows that pass the filter, newest first."""
         visible = self._clock.now() - self._settings.audit_lag_seconds
-        rows = [row for at, row in reversed(self._rows) if at <= visible + 1 and _passes(call.params, at, row)]
-        top = call.params.get("$top", "1000")
-        size = int(top) if top.isdigit() else 1000
-        return Answer(
-            status=200, body={"@odata.context": f"{METADATA}#auditLogs/directoryAudits", "value": rows[:size]}
+        rows = [row for at, row in reversed(self._rows) if at <= visible + 1]
+        if text := call.params.get("$filter"):
+            rows = list(filter(_test(text, self._settings), rows))
+        context = "auditLogs/directoryAudits"
+        return page(
+            call, rows, dict, settings=self._settings, clock=self._clock, context=context, usual_size=REPORT_PAGE
         )
+
+
+def _test(text: str, settings: Settings) -> Any:
+    return parsed_report_filter(text, AUDIT_PROPERTIES, with_or=settings.reports_or == "allow")
 
 
 def _application(call: Call) -> dict[str, Any]:
@@ -76,23 +88,3 @@ def _application(call: Call) -> dict[str, Any]:
         "servicePrincipalId": grant.object_id if grant else None,
         "servicePrincipalName": None,
     }
-
-
-def _passes(params: dict[str, str], at: float, row: dict[str, Any]) -> bool:
-    text = params.get("$filter", "")
-    for clause in [part for part in text.split(" and ") if part.strip()]:
-        match = _CLAUSE.fullmatch(clause.strip())
-        if match is None:
-            raise bad_request("Invalid filter clause")
-        direction, moment, target, activity, correlation = match.groups()
-        if direction == "ge" and at < seconds_of(moment):
-            return False
-        if direction == "le" and at > seconds_of(moment):
-            return False
-        if target is not None and row["targetResources"][0]["id"] != target:
-            return False
-        if activity is not None and row["activityDisplayName"] != activity:
-            return False
-        if correlation is not None and row["correlationId"] != correlation:
-            return False
-    return True

@@ -11,7 +11,7 @@ from local.simulator.tenant import Tenant
 
 def control_routes(tenant: Tenant) -> list[web.RouteDef]:
     """The routes, each documented in ``docs/simulator.md``."""
-    groups = (_user_routes, _group_routes, _book_routes, _state_routes, _trouble_routes)
+    groups = (_user_routes, _group_routes, _event_routes, _book_routes, _state_routes, _trouble_routes)
     return [route for made in groups for route in made(tenant)]
 
 
@@ -79,6 +79,30 @@ def _group_routes(tenant: Tenant) -> list[web.RouteDef]:
     ]
 
 
+def _event_routes(tenant: Tenant) -> list[web.RouteDef]:
+    async def sign_ins(request: web.Request) -> web.Response:
+        content = await _json(request)
+        entries = content if isinstance(content, list) else [content]
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise _bad("the body must be a sign-in, or a list of sign-ins")
+        try:
+            rows = [tenant.operations.sign_ins.add(entry) for entry in entries]
+        except ValueError as problem:
+            raise _bad(str(problem)) from None
+        return web.json_response(rows if isinstance(content, list) else rows[0], status=201)
+
+    async def cut_offs(request: web.Request) -> web.Response:
+        content = await _object(request)
+        user = tenant.directory.find(str(content.get("user") or ""))
+        if user is None:
+            raise _bad("user must be the id or the name of a user that exists")
+        by = str(content.get("by") or "admin@contoso.com")
+        tenant.operations.move_cut_off(user, by, password=bool(content.get("password")))
+        return web.json_response(user.shown(tenant.clock.now(), 0), status=201)
+
+    return [web.post("/_sim/signIns", sign_ins), web.post("/_sim/cutOffs", cut_offs)]
+
+
 def _book_routes(tenant: Tenant) -> list[web.RouteDef]:
     async def revocations(_: web.Request) -> web.Response:
         return web.json_response([served.as_json() for served in tenant.operations.served])
@@ -88,6 +112,7 @@ def _book_routes(tenant: Tenant) -> list[web.RouteDef]:
         content = {
             "routes": tenant.gateway.counts,
             "tokens": tenant.identity.requests,
+            "mostReportsIn10s": tenant.gateway.reports.most,
             "gateViolations": books.violations,
             "largestLatenessSeconds": round(books.largest_seconds, 3),
         }
@@ -139,8 +164,8 @@ def _trouble_routes(tenant: Tenant) -> list[web.RouteDef]:
     async def throttle(request: web.Request) -> web.Response:
         content = await _object(request)
         kind, seconds = content.get("kind", "write"), content.get("seconds", 150)
-        if kind not in ("read", "write", "all") or not isinstance(seconds, int | float):
-            raise _bad("throttle takes {seconds, kind: read|write|all}")
+        if kind not in ("read", "write", "reports", "all") or not isinstance(seconds, int | float):
+            raise _bad("throttle takes {seconds, kind: read|write|reports|all}")
         tenant.gateway.throttled[kind] = tenant.clock.real_seconds() + seconds
         return web.json_response({"kind": kind, "seconds": seconds})
 

@@ -9,7 +9,7 @@ JSON_TYPE = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE75
 METADATA = "https://graph.microsoft.com/v1.0/$metadata"
 
 Via = Literal["single", "batch"]
-Kind = Literal["read", "write"]
+Kind = Literal["read", "write", "reports"]
 
 
 def is_success(status: int) -> bool:
@@ -61,6 +61,8 @@ class Call:
     @property
     def kind(self) -> Kind:
         """Which throttle and which quota apply to the call."""
+        if self.target.lower().startswith("/auditlogs/"):
+            return "reports"
         return "read" if self.method in {"GET", "HEAD"} else "write"
 
     @property

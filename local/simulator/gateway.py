@@ -11,7 +11,7 @@ from local.simulator.errors import GraphError, error_body
 from local.simulator.exchange import Answer, Call, Mishap, is_success
 from local.simulator.faults import Faults
 from local.simulator.operations import Operations
-from local.simulator.quota import Gatekeeper, ResourceUnits, WriteQuota
+from local.simulator.quota import Gatekeeper, ResourceUnits, SlidingWindow, WriteQuota
 from local.simulator.routes import resolve
 from local.simulator.settings import Settings
 
@@ -34,6 +34,7 @@ class Gateway:
     gatekeeper: Gatekeeper
     writes: WriteQuota
     units: ResourceUnits
+    reports: SlidingWindow
     counts: dict[str, int] = field(default_factory=dict)
     throttled: dict[str, float] = field(default_factory=dict)
 
@@ -132,7 +133,9 @@ class Gateway:
             until = max(until, now + self.settings.throttle_writes_until - self.clock.now())
         if until > now:
             return until - now
-        if (wait := self.units.take(self._cost(call))) is not None:
+        # The two logs are limited by themselves, and cost no units.
+        wait = self.reports.take() if call.kind == "reports" else self.units.take(self._cost(call))
+        if wait is not None:
             return wait / self.clock.scale
         # Field reports have it that a refused call costs nothing, so what will be refused is not counted.
         if call.kind == "write" and self.operations.allows(call) and (wait := self.writes.take()) is not None:

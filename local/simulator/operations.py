@@ -12,6 +12,7 @@ from local.simulator.exchange import METADATA, Answer, Call
 from local.simulator.filters import Test, parsed_filter
 from local.simulator.paging import page
 from local.simulator.settings import Settings
+from local.simulator.sign_ins import SignInLog
 
 REVOKE: Final = {"User.RevokeSessions.All", "User.ReadWrite.All", "Directory.ReadWrite.All"}
 READ_USERS: Final = {"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
@@ -56,6 +57,7 @@ class Operations:
     settings: Settings
     clock: Clock
     audits: AuditLog
+    sign_ins: SignInLog
     served: list[Served] = field(default_factory=list)
 
     def perform(self, call: Call) -> Answer:  # noqa: PLR0911 -- one return per route reads best
@@ -79,12 +81,18 @@ class Operations:
                 return self._members(call, call.route.key)
             case _:
                 _need(call, READ_AUDITS)
-                return self.audits.read(call)
+                return (self.sign_ins if call.route.name == "signIns" else self.audits).read(call)
 
     def allows(self, call: Call) -> bool:
         """Whether the token's roles let a revoke through; without them it is refused before it is counted."""
         accepted = {"User.RevokeSessions.All"} if self.settings.strict_revoke_permission else REVOKE
         return bool(call.held_roles() & accepted)
+
+    def move_cut_off(self, user: User, admin: str, *, password: bool) -> None:
+        """An administrator revokes the user's sessions, or sets a new password, which ends them as well."""
+        before = user.valid_from
+        user.move_cut_off(self.clock.now())
+        self.audits.note_by_person(user, before, admin, password=password)
 
     def note(self, call: Call, key: str, status: int, *, effective: bool) -> None:
         """Enter an answered revoke call into the log."""

@@ -13,6 +13,8 @@ from local.simulator.settings import Settings
 
 _DEFAULT: Final = 100
 _LARGEST: Final = 999
+# Of the audit and the sign-in log, unless a call asks for less.
+REPORT_PAGE: Final = 999
 
 
 def page[T](
@@ -23,12 +25,13 @@ def page[T](
     settings: Settings,
     clock: Clock,
     context: str,
+    usual_size: int = _DEFAULT,
 ) -> Answer:
     """One page of the items with the absolute link to the next; the link's token carries offset and age.
 
     Only what is on the page is shown: a list may be long.
     """
-    size = min(_size(call.params.get("$top")), settings.largest_page)
+    size = min(_size(call.params.get("$top"), usual_size), settings.largest_page)
     start, empties, made_at = 0, settings.empty_pages, clock.now()
     token = call.params.get("$skiptoken")
     if token:
@@ -53,9 +56,9 @@ def page[T](
     return Answer(status=200, body=body | {"value": [show(item) for item in shown]})
 
 
-def _size(text: str | None) -> int:
+def _size(text: str | None, usual: int) -> int:
     if text is None:
-        return _DEFAULT
+        return usual
     if not text.isdigit() or not 1 <= int(text) <= _LARGEST:
         raise bad_request(f"Invalid page size specified: '{text}'. Must be between 1 and 999 inclusive.")
     return int(text)

@@ -3,10 +3,14 @@
 The published limit (3,000 writes per 150 s for an app in a tenant) fits several shapes; a client has to do well in all.
 """
 
+from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from local.simulator.clock import Clock
 from local.simulator.settings import QuotaSettings
+
+_WINDOW_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +80,33 @@ class ResourceUnits:
             self._start, self._used = now, 0.0
         self._used += cost
         return None if self._used <= self._limit else self._start + 10 - now
+
+
+class SlidingWindow:
+    """So many calls in any ten seconds: the strictest reading of a limit "per 10 seconds".
+
+    ``most`` is the largest number of calls that arrived within ten seconds, refused ones included.
+    """
+
+    def __init__(self, per_ten_seconds: float, clock: Clock) -> None:
+        self._limit = per_ten_seconds
+        self._clock = clock
+        self._arrived: deque[float] = deque()
+        self._admitted: deque[float] = deque()
+        self.most = 0
+
+    def take(self) -> float | None:
+        """Take one call; `None` when admitted, else the quota seconds until one leaves the window."""
+        now = self._clock.quota_seconds()
+        for calls in (self._arrived, self._admitted):
+            while calls and now - calls[0] >= _WINDOW_SECONDS:
+                calls.popleft()
+        self._arrived.append(now)
+        self.most = max(self.most, len(self._arrived))
+        if len(self._admitted) >= self._limit:
+            return self._admitted[0] + _WINDOW_SECONDS - now if self._admitted else _WINDOW_SECONDS
+        self._admitted.append(now)
+        return None
 
 
 class Gatekeeper:

@@ -60,6 +60,8 @@ def _route(  # noqa: C901, PLR0911 -- a flat list of the paths Graph has reads b
             return _read(call, Route(name=name, template=f"/groups/{{id}}/{name}", key=key, cast=len(rest) > 1))
     if collection == "auditlogs" and key is not None and key.lower() == "directoryaudits" and not rest:
         return _read(call, Route(name="audits", template="/auditLogs/directoryAudits"))
+    if collection == "auditlogs" and key is not None and key.lower() == "signins" and not rest:
+        return _read(call, Route(name="signIns", template="/auditLogs/signIns"))
     if collection == "me":
         raise bad_request("/me request is only valid with delegated authentication flow.")
     raise no_segment(rest[0] if rest else collection)

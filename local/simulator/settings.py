@@ -41,11 +41,14 @@ class Settings:
     latency_ms: float = 0
     lag_seconds: float = 0
     audit_lag_seconds: float = 0
+    sign_in_lag_seconds: float = 0
+    premium_license: bool = True
     clock_skew_seconds: float = 0
     time_scale: float = 1
     quota: QuotaSettings = QUOTA_MODELS["bucket"]
     resource_units_per10s: float = 8000
     reports_per10s: float = 5
+    reports_or: str = "allow"
     retry_after_style: str = "integer"
     throttle_writes_until: float | None = None
     revoke_status: int = 200
@@ -167,10 +170,13 @@ _PARSERS: Mapping[str, Parser] = {
     "latencyMs": _number(0),
     "lagSeconds": _number(0),
     "auditLagSeconds": _number(0),
+    "signInLagSeconds": _number(0),
+    "premiumLicense": _flag,
     "clockSkewSeconds": _number(-86400),
     "timeScale": _number(0, exclusive=True),
     "resourceUnitsPer10s": _number(0),
     "reportsPer10s": _number(0),
+    "reportsOr": _choice("allow", "refuse"),
     "retryAfterStyle": _choice("integer", "fractional", "date", "absent"),
     "throttleWritesUntil": _optional(_number(0)),
     "revokeStatus": _choice(200, 204),

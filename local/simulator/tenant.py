@@ -9,8 +9,9 @@ from local.simulator.faults import Faults
 from local.simulator.gateway import Gateway
 from local.simulator.identity import Identity
 from local.simulator.operations import Operations
-from local.simulator.quota import Gatekeeper, ResourceUnits, WriteQuota
+from local.simulator.quota import Gatekeeper, ResourceUnits, SlidingWindow, WriteQuota
 from local.simulator.settings import Settings
+from local.simulator.sign_ins import SignInLog
 
 
 class Tenant:
@@ -29,6 +30,7 @@ class Tenant:
             settings=self.settings,
             clock=self.clock,
             audits=AuditLog(clock=self.clock, settings=self.settings),
+            sign_ins=SignInLog(directory=self.directory, clock=self.clock, settings=self.settings),
         )
         self.gateway = Gateway(
             settings=self.settings,
@@ -39,6 +41,7 @@ class Tenant:
             gatekeeper=Gatekeeper(self.clock),
             writes=WriteQuota(self.settings.quota, self.clock),
             units=ResourceUnits(self.settings.resource_units_per10s, self.clock),
+            reports=SlidingWindow(self.settings.reports_per10s, self.clock),
         )
         self._apply(set(self._start))
 
@@ -57,7 +60,7 @@ class Tenant:
         self.gateway.counts.clear()
         if with_log:
             self.operations.served.clear()
-        self._apply({"quota", "resource_units_per10s", "time_scale", "clock_skew_seconds"})
+        self._apply({"quota", "resource_units_per10s", "reports_per10s", "time_scale", "clock_skew_seconds"})
 
     def _apply(self, changed: set[str]) -> None:
         self.clock.skew = self.settings.clock_skew_seconds
@@ -67,3 +70,5 @@ class Tenant:
             self.gateway.writes = WriteQuota(self.settings.quota, self.clock)
         if changed & {"resource_units_per10s", "resourceUnitsPer10s"}:
             self.gateway.units = ResourceUnits(self.settings.resource_units_per10s, self.clock)
+        if "reports_per10s" in changed:
+            self.gateway.reports = SlidingWindow(self.settings.reports_per10s, self.clock)

@@ -12,6 +12,7 @@ from revoke_core.domain.permissions import (
     DEFAULT_GRANT,
     EXACT_REVOKE,
     READ_GROUPS,
+    READ_LOGS,
     READ_USERS,
     grant_command,
 )
@@ -73,6 +74,19 @@ def refused_under_broad_permission(token: TokenFacts) -> Problem:
         f"Either this tenant accepts only {EXACT_REVOKE}: grant it as below with the app role id "
         f"{APP_ROLE_IDS[EXACT_REVOKE]}. Or the account holds an administrator role, or is in a restricted management "
         f"administrative unit, where application permissions do not count: revoke another user to tell. {missing.hint}",
+    )
+
+
+def evidence_not_readable(token: TokenFacts) -> str:
+    """What a request warns of when a 403 keeps the audit and the sign-in log from being read."""
+    if token.roles is not None and READ_LOGS in token.roles:
+        return (
+            f"Evidence is missing: Microsoft Graph refuses to show its logs although the app carries {READ_LOGS}. "
+            "Microsoft's pages name Directory.Read.All beside it: grant that, too, or set EVIDENCE to false."
+        )
+    return (
+        f"Evidence is missing: the app's identity lacks the Microsoft Graph permission {READ_LOGS}. The revocations "
+        f"are not affected. {_granting(READ_LOGS, token)} Or set EVIDENCE to false."
     )
 
 

@@ -30,11 +30,13 @@ READ_GROUPS: Final = frozenset(
     }
 )
 READ_HIDDEN: Final = "Member.Read.Hidden"
+READ_LOGS: Final = "AuditLog.Read.All"
 APP_ROLE_IDS: Final = {
     EXACT_REVOKE: "77f3a031-c388-4f99-b373-dc68676a979e",
     DEFAULT_GRANT: "741f803b-c850-494e-b5df-cde7c675a1ca",
     "User.Read.All": "df021288-bdef-4463-88db-98f22de89214",
     "GroupMember.Read.All": "98830695-27a2-44f7-8c18-0c3ebc9698f6",
+    READ_LOGS: "b0afded3-3588-46d8-8b3d-9842eff778da",
 }
 
 
@@ -62,7 +64,7 @@ class TokenFacts:
         return self.roles is None or (EXACT_REVOKE not in self.roles and bool(self.roles & REVOKE))
 
 
-def missing(token: TokenFacts, *, needs_groups: bool) -> list[str]:
+def missing(token: TokenFacts, *, needs_groups: bool, needs_logs: bool = False) -> list[str]:
     """Permissions the app should have and the token does not carry, the one to grant for each purpose."""
     wanted: list[str] = []
     if not token.may(REVOKE):
@@ -71,6 +73,8 @@ def missing(token: TokenFacts, *, needs_groups: bool) -> list[str]:
         wanted.append("User.Read.All")
     if needs_groups and not token.may(READ_GROUPS):
         wanted.append("GroupMember.Read.All")
+    if needs_logs and not token.may(frozenset({READ_LOGS})):
+        wanted.append(READ_LOGS)
     return wanted
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from revoke_core.domain.entity_names import EntityName
+    from revoke_core.domain.evidence import Evidence
     from revoke_core.domain.problems import Problem
 
 
@@ -71,7 +72,8 @@ class UserRow:
     ``ambiguity`` decides for how long. ``valid_from_before`` is the cut-off as the look-up found it.
     ``unverified_resends`` counts calls repeated where the app may not read users. ``failed_lookups`` counts look-ups
     in a row that brought nothing about this user: while there are any, it waits apart from the others. ``entity`` is
-    how another product's payload named the user, where that was neither object id nor UPN.
+    how another product's payload named the user, where that was neither object id nor UPN. ``evidence`` comes after the
+    request has ended.
     """
 
     position: int
@@ -90,6 +92,7 @@ class UserRow:
     failed_lookups: int = 0
     problem: Problem | None = None
     entity: EntityName | None = None
+    evidence: Evidence | None = None
 
     @property
     def named(self) -> str:

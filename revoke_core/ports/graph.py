@@ -61,3 +61,20 @@ class Graph(Protocol):
     @property
     def has_told_the_time(self) -> bool:
         """Whether any answer has told it yet; until then ``time`` is this host's own clock."""
+
+
+class Reports(Protocol):
+    """Microsoft Graph's reporting API: the directory's audit and sign-in logs, whose pace is not that of other calls.
+
+    Nothing here raises for an HTTP status or a broken connection; ``TokenUnavailable`` where the identity gives no
+    token. Pages come newest first; the last answer may be a refusal.
+    """
+
+    async def token(self) -> TokenFacts:
+        """Facts of the token in use."""
+
+    def cut_off_audits(self, since: datetime, until: datetime) -> AsyncGenerator[Answer]:
+        """Pages of audit entries by which a sign-in cut-off was moved, whoever moved it, within a span of time."""
+
+    def sign_ins(self, users: Sequence[UserRef], since: datetime) -> AsyncGenerator[Answer]:
+        """Pages of the interactive sign-ins of some users since a moment."""

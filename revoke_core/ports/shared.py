@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from revoke_core.domain.evidence import EvidenceMarker
     from revoke_core.domain.lanes import Lane
     from revoke_core.domain.pacing import ConcurrencyLimit
+    from revoke_core.domain.user_state import UserRow
 
 GateKind = Literal["read", "write"]
 
@@ -177,6 +179,38 @@ class Budget(Protocol):
 
     async def seconds_for(self, tokens: int) -> float:
         """About how long so many tokens take from now on."""
+
+
+class EvidenceStore(Protocol):
+    """Ended requests whose evidence is still to be read, and where it is written.
+
+    ``StatusLog.finish_request`` makes a marker.
+    """
+
+    async def due(self, now: datetime) -> list[EvidenceMarker]:
+        """Markers whose round has come, the one that is due longest first."""
+
+    async def move(self, marker: EvidenceMarker) -> None:
+        """Write a marker that is there; one that is gone stays gone."""
+
+    async def remove(self, request_id: str) -> None:
+        """Remove a marker: there is nothing more to be read."""
+
+    async def save(self, request_id: str, rows: Sequence[UserRow]) -> None:
+        """Write the evidence of at most 100 users, and nothing else of their rows; rows that are gone stay gone."""
+
+    async def warn(self, request_id: str, text: str) -> None:
+        """Set the one warning about evidence that an ended request shows; ``""`` takes it back."""
+
+
+class ReportsPace(Protocol):
+    """The pace of Graph's reporting API, whose limit is its own: all instances together make one call in 2.2 s."""
+
+    async def turn(self, until: datetime) -> bool:
+        """Wait until a call may leave; ``False`` at once when that is later than ``until``."""
+
+    async def close_for(self, pause: timedelta) -> None:
+        """Let no call of any instance take its turn before the pause has passed."""
 
 
 class WorkQueue(Protocol):

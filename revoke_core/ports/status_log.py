@@ -4,6 +4,7 @@ Who writes it:
 
 - a request's row: ``Submitter`` when it is accepted or refused, ``Worker`` when it is begun, ``RunLoop`` when it is
   held or goes on, ``Finalizer`` when the lease is released and when the request has ended;
+- evidence, in the rows of an ended request and its users: ``EvidenceReader`` alone, through ``EvidenceStore``;
 - users and the run row: ``UnitOfWork`` alone, for planner, sender, verifier, late look-ups and finalizer; the run row
   also ``Worker`` when it acquires the lease, and ``Controls`` for confirm and cancel.
 """
@@ -89,10 +90,11 @@ class RequestRows(Protocol):
         ``held_at`` is when it became held: in the same transaction its callback, if it has one, becomes due.
         """
 
-    async def finish_request(self, record: RequestRecord) -> None:
+    async def finish_request(self, record: RequestRecord, *, evidence_at: datetime | None = None) -> None:
         """Write the final status, remove the open marker and, where there is one, have its callback become due.
 
-        One transaction; an ended request stays as it is.
+        One transaction; an ended request stays as it is. ``evidence_at`` is when its evidence is to be read first: the
+        same transaction makes the marker for that.
         """
 
     async def list_requests(
@@ -206,3 +208,6 @@ class RetentionStore(Protocol):
 
     async def remove(self, record: RequestRecord, *, in_time: Callable[[], bool]) -> bool:
         """Remove a request with everything that belongs to it while ``in_time`` holds; whether all of it is gone."""
+
+    async def delete_evidence_markers(self, before: datetime) -> None:
+        """Remove what is left of evidence markers of requests accepted before a moment: ``EVIDENCE`` was turned off."""

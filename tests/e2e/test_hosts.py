@@ -195,3 +195,34 @@ async def test_one_user_never_waits_behind_another_callers_flood(session: Client
             assert reply.status == 200
         assert len(await app.tenant.served()) < 390
         await next(child for child in parts.children if child.name == "host").stop(signal.SIGKILL)
+
+
+async def test_a_host_that_is_killed_after_the_end_costs_no_evidence(session: ClientSession) -> None:
+    """The answer is given, the host is killed: another one's timer reads who moved the cut-off and who signed in."""
+    roles = ["User.ReadWrite.All", "GroupMember.Read.All", "AuditLog.Read.All"]
+    settings = UNHURRIED | {"EVIDENCE": "true", "LOCAL_MASTER_KEY": "made-up-master-key"}
+    config = json.dumps({"grantedRoles": roles})
+    async with kit(users=0, tenant_options=("--config", config), environment=settings) as parts:
+        app = app_of(session, parts)
+        reply = await app.api.submit({"user": "adele@contoso.com"})
+        assert (reply.status, reply.user["status"]) == (200, "verified")
+        await next(child for child in parts.children if child.name == "host").stop(signal.SIGKILL)
+        await app.tenant.post("signIns", {"user": "adele@contoso.com", "app": "Office 365"})
+        async with another_host(parts.address, settings) as host:
+            other = Api(session, host.ready["functions"], host.ready["key"])
+
+            async def swept() -> Any:
+                await other.call(
+                    "POST",
+                    host.ready["functions"] + "/admin/functions/sweep",
+                    headers={"x-functions-key": settings["LOCAL_MASTER_KEY"]},
+                    data="{}",
+                )
+                # Each look runs the timer once more: no faster than it reads.
+                await asyncio.sleep(2)
+                return (await other.get(f"revocations/{reply.json['id']}")).user.get("evidence") or {}
+
+            evidence = await until(swept, lambda found: bool(found.get("firstSignIn")))
+            assert evidence["initiatedBy"]["kind"] == "app"
+            assert evidence["firstSignIn"]["app"] == "Office 365"
+            assert (await other.get(f"revocations/{reply.json['id']}")).user["status"] == "verified"

@@ -3,9 +3,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from expansion import NAMES, ROOT, SETS, document, one, properties, resources
+from expansion import NAMES, ROOT, SETS, app_settings, document, one, properties, resources
 
-from revoke_core.domain.permissions import APP_ROLE_IDS, GRAPH_APP_ID, READ_GROUPS, REVOKE
+from revoke_core.domain.permissions import APP_ROLE_IDS, GRAPH_APP_ID, READ_GROUPS, READ_LOGS, REVOKE
 
 GRANT = "Microsoft.Graph/appRoleAssignedTo@v1.0"
 APPLICATION = "Microsoft.Graph/applications@v1.0"
@@ -20,11 +20,18 @@ def granted(name: str) -> list[str]:
     return sorted(match.group(1) for match in found if match)
 
 
-@pytest.mark.parametrize("name", ["default", "everything", "main", "own-network", "private-entra"])
+@pytest.mark.parametrize("name", ["default", "main", "own-network", "private-entra"])
 def test_exactly_the_default_permissions_are_granted(name: str) -> None:
     """What the readme promises, and not one more."""
     assert granted(name) == sorted(DEFAULT_PERMISSIONS)
     assert document("template")["parameters"]["graphPermissions"] == DEFAULT_PERMISSIONS
+
+
+def test_evidence_brings_its_permission_along() -> None:
+    """One setting is enough, and without it the logs stay closed to the app."""
+    assert app_settings("everything")["EVIDENCE"] == "true"
+    assert granted("everything") == sorted([*DEFAULT_PERMISSIONS, READ_LOGS])
+    assert READ_LOGS in APP_ROLE_IDS
 
 
 def test_the_least_privileged_set_is_granted_alone() -> None:

@@ -69,6 +69,11 @@ class Directory:
         async with self._session.get(f"{self.root}/_sim/calls") as answer:
             return dict((await answer.json())["routes"])
 
+    async def books(self) -> dict[str, Any]:
+        """All that the tenant counts."""
+        async with self._session.get(f"{self.root}/_sim/calls") as answer:
+            return dict(await answer.json())
+
     async def tokens(self) -> int:
         """How many tokens the identity endpoint has given."""
         async with self._session.get(f"{self.root}/_sim/calls") as answer:

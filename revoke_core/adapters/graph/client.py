@@ -1,4 +1,4 @@
-"""Microsoft Graph for the use cases: read users, revoke them, list users and a group's members."""
+"""Microsoft Graph for the use cases: read users, revoke them, list users and a group's members, read its two logs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from revoke_core.adapters.graph.batch import LARGEST_BATCH, batch_answers, batch_body, single_answer
-from revoke_core.adapters.graph.paths import matching_path, members_path, read_path, revoke_path, search_path
+from revoke_core.adapters.graph.paths import (
+    cut_off_audits_path,
+    matching_path,
+    members_path,
+    read_path,
+    revoke_path,
+    search_path,
+    sign_ins_path,
+)
 from revoke_core.domain.errors import TokenUnavailable
 from revoke_core.domain.responses import Answer, Delivery, next_link
 
@@ -71,6 +79,16 @@ class MicrosoftGraph:
             await self._transport.send("GET", path, headers=_advanced_headers(advanced=advanced)),
             self._transport.time(),
         )
+
+    async def cut_off_audits(self, since: datetime, until: datetime) -> AsyncGenerator[Answer]:
+        """Pages of ``GET /auditLogs/directoryAudits?$filter=…``."""
+        async for answer in self._pages(cut_off_audits_path(since, until), None, {}):
+            yield answer
+
+    async def sign_ins(self, users: Sequence[UserRef], since: datetime) -> AsyncGenerator[Answer]:
+        """Pages of ``GET /auditLogs/signIns?$filter=…``."""
+        async for answer in self._pages(sign_ins_path(users, since), None, {}):
+            yield answer
 
     def time(self) -> datetime:
         """Now by Graph's clock."""

@@ -5,10 +5,16 @@ UPN quirks: https://learn.microsoft.com/graph/api/user-get (``$`` needs the key 
 
 from __future__ import annotations
 
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from revoke_core.domain.evidence import CUT_OFF_MOVED
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from revoke_core.domain.identifiers import UserRef
 
 USER_FIELDS: Final = (
@@ -18,6 +24,7 @@ USER_FIELDS: Final = (
 
 # https://learn.microsoft.com/graph/api/user-list
 LARGEST_PAGE: Final = 999
+_SECOND: Final = timedelta(seconds=1)
 
 
 def user_path(user: UserRef) -> str:
@@ -64,3 +71,34 @@ def matching_path(text: str, *, advanced: bool = False, probe: bool = False) -> 
     """
     shown = "$select=id&$top=1" if probe else f"$select=id,userPrincipalName&$top={LARGEST_PAGE}"
     return f"/users?$filter={quote(text, safe='')}&{shown}" + ("&$count=true" if advanced else "")
+
+
+def cut_off_audits_path(since: datetime, until: datetime) -> str:
+    """Audit entries of one activity within a span of time: only filters that Microsoft's page lists.
+
+    https://learn.microsoft.com/graph/api/resources/directoryaudit
+    """
+    text = (
+        f"activityDateTime ge {_whole_second(since)} and activityDateTime le {_whole_second(until + _SECOND)} "
+        f"and startswith(activityDisplayName,'{CUT_OFF_MOVED}')"
+    )
+    return f"/auditLogs/directoryAudits?$filter={quote(text, safe='')}"
+
+
+def sign_ins_path(users: Sequence[UserRef], since: datetime) -> str:
+    """Sign-ins of some users; ``userId`` and ``userPrincipalName`` are listed, asking for several with ``or`` is not.
+
+    https://learn.microsoft.com/graph/api/signin-list
+    """
+    clauses = [_whose(user) for user in users]
+    whose = clauses[0] if len(clauses) == 1 else f"({' or '.join(clauses)})"
+    return f"/auditLogs/signIns?$filter={quote(f'createdDateTime ge {_whole_second(since)} and {whose}', safe='')}"
+
+
+def _whose(user: UserRef) -> str:
+    name = "userId" if user.is_id else "userPrincipalName"
+    return f"{name} eq '{user.text.replace("'", "''")}'"
+
+
+def _whole_second(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -19,10 +19,9 @@ from revoke_core.adapters.tables.rows import (
     callback_keys,
     marker_bound,
     marker_keys,
-    request_partition,
+    partitions_between,
 )
 from revoke_core.adapters.tables.table import MERGE, ROWS_PER_TRANSACTION, Table
-from revoke_core.domain.identifiers import inverted_time
 from revoke_core.domain.timestamps import written
 from revoke_core.ports.shared import OpenRequest
 
@@ -110,20 +109,13 @@ class TableOpenRequests:
         oldest = max(since or now - self._keep, now - self._keep)
         bounds = {"first": marker_bound(oldest), "end": f"{MARKER_PREFIX}."}
         query = f"PartitionKey eq @partition and RowKey ge @first and RowKey lt @end and {query}"
-        for partition in _partitions(oldest, now):
+        for partition in partitions_between(oldest, now):
             found = self._table.pages(
                 query, {**values, **bounds, "partition": partition}, _MARKERS_AT_ONCE, select=select
             )
             async for page in found:
                 for batch in batched(page, ROWS_PER_TRANSACTION, strict=False):
                     yield batch
-
-
-def _partitions(oldest: datetime, newest: datetime) -> Iterator[str]:
-    """Partitions hold inverted time: an older one has the larger name."""
-    last, first = (request_partition(inverted_time(moment)) for moment in (oldest, newest))
-    for number in range(int(last, 16), int(first, 16) - 1, -1):
-        yield f"{number:0{len(first)}x}"
 
 
 def _wait_after(redriven: int) -> timedelta:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from revoke_core.adapters.storage import REQUESTS_TABLE, USERS_TABLE
 from revoke_core.adapters.tables.inputs import StoredInputs
 from revoke_core.adapters.tables.rows import (
+    EVIDENCE_PREFIX,
     RECORD_COLUMNS,
     REQUESTS_END,
     callback_keys,
+    marker_bound,
+    partitions_between,
     record_from,
     request_partition,
     row_key,
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from revoke_core.ports.status_log import StatusLog
 
 _RECORDS_PER_PAGE: Final = 1000
+# A partition is 2.2 years, and retention comes every day.
+_ONE_PARTITION: Final = timedelta(days=800)
 
 
 class TableRetentionStore:
@@ -63,6 +69,13 @@ class TableRetentionStore:
         await delete_found(self._users, "PartitionKey eq @key", {"key": record.id})
         await self._delete_request(record)
         return True
+
+    async def delete_evidence_markers(self, before: datetime) -> None:
+        """Remove the markers that no timer has removed."""
+        query = "PartitionKey eq @partition and RowKey ge @first and RowKey lt @end"
+        values = {"first": f"{EVIDENCE_PREFIX}-", "end": marker_bound(before, EVIDENCE_PREFIX)}
+        for partition in partitions_between(before - _ONE_PARTITION, before):
+            await delete_found(self._requests, query, values | {"partition": partition})
 
     async def _delete_request(self, record: RequestRecord) -> None:
         """The request's row with the idempotency key that it holds and the marker of its callback."""

@@ -10,6 +10,7 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from revoke_core.adapters.tables.evidence_columns import evidence_columns, evidence_from
 from revoke_core.domain.callback import CallbackEvent, CallbackState, CallbackStatus
 from revoke_core.domain.entity_names import parse_entity_name
 from revoke_core.domain.identifiers import inverted_time
@@ -23,7 +24,7 @@ from revoke_core.domain.timestamps import parsed_or_none, written
 from revoke_core.domain.user_state import Counts, UserRow, UserStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 Entity = dict[str, Any]
@@ -40,6 +41,7 @@ _CLAIM_PREFIX: Final = "key"
 CALLBACK_SUFFIX: Final = "-callback"
 # The timer comes to markers with such a count behind all requests that no message was sent for yet.
 CALLBACK_REDRIVEN: Final = 1
+EVIDENCE_PREFIX: Final = "reports"
 _CORRELATION: Final = ("client_request_id", "workflow_run_id", "workflow_name", "traceparent")
 
 
@@ -143,7 +145,7 @@ def moment_from(text: str) -> datetime:
 RECORD_COLUMNS: Final = [
     *("PartitionKey", "RowKey", "Status", "Source", "RequestedByKind", "RequestedById", "RequestedByName"),
     *("RequestedByAppId", "RequestedByClaim", "RequestedAt", "CompletedAt", "Reason", "DryRun", "Verify", "Warnings"),
-    *("MessageText", "RetryOf", "Lane"),
+    *("MessageText", "RetryOf", "Lane", "EvidenceWarning"),
     *("CallbackStatus", "CallbackAttempts", "CallbackLastStatus", "CallbackLastError"),
     *(f"Correlation{pascal(name)}" for name in _CORRELATION),
     *("ErrorCode", "ErrorMessage", "ErrorHint", "ErrorErrors"),
@@ -163,9 +165,16 @@ def claim_row(scope: str, key: str) -> str:
     return f"{_CLAIM_PREFIX}-{digest}"
 
 
-def marker_keys(request_id: str) -> Entity:
-    """The keys of a request's open marker: by the time at which the id was made, oldest first."""
-    row = f"{MARKER_PREFIX}-{_counting_up(request_id)}-{request_id}"
+def partitions_between(oldest: datetime, newest: datetime) -> Iterator[str]:
+    """The partitions of requests made between two moments, oldest first: an older one has the larger name."""
+    last, first = (request_partition(inverted_time(moment)) for moment in (oldest, newest))
+    for number in range(int(last, 16), int(first, 16) - 1, -1):
+        yield f"{number:0{_PARTITION_DIGITS}x}"
+
+
+def marker_keys(request_id: str, prefix: str = MARKER_PREFIX) -> Entity:
+    """The keys of a request's marker of one kind: by the time at which the id was made, oldest first."""
+    row = f"{prefix}-{_counting_up(request_id)}-{request_id}"
     return {"PartitionKey": request_partition(request_id), "RowKey": row}
 
 
@@ -213,9 +222,9 @@ def _callback_from(entity: Mapping[str, Any]) -> CallbackState | None:
     )
 
 
-def marker_bound(since: datetime) -> str:
+def marker_bound(since: datetime, prefix: str = MARKER_PREFIX) -> str:
     """The row key at which the markers of requests made since a moment begin."""
-    return f"{MARKER_PREFIX}-{_counting_up(inverted_time(since))}"
+    return f"{prefix}-{_counting_up(inverted_time(since))}"
 
 
 def _counting_up(request_id: str) -> str:
@@ -269,7 +278,8 @@ def record_from(entity: Mapping[str, Any]) -> RequestRecord:
         reason=entity.get("Reason"),
         dry_run=bool(entity.get("DryRun")),
         verify=bool(entity.get("Verify", True)),
-        warnings=tuple(json_items(entity.get("Warnings"))),
+        # The second is written after the end, when the first is not touched any more.
+        warnings=(*json_items(entity.get("Warnings")), *filter(None, [entity.get("EvidenceWarning")])),
         counts=counts_from(entity),
         problem=problem_from(entity),
         message_text=entity.get("MessageText"),
@@ -299,7 +309,7 @@ def user_entity(request_id: str, row: UserRow) -> Entity:
         "UnverifiedResends": row.unverified_resends or None,
         "FailedLookups": row.failed_lookups or None,
     }
-    return present(entity | problem_columns(row.problem))
+    return present(entity | problem_columns(row.problem) | evidence_columns(row.evidence))
 
 
 def user_from(entity: Mapping[str, Any]) -> UserRow:
@@ -321,6 +331,7 @@ def user_from(entity: Mapping[str, Any]) -> UserRow:
         failed_lookups=int(entity.get("FailedLookups") or 0),
         problem=problem_from(entity),
         entity=parse_entity_name(entity["Entity"]) if entity.get("Entity") else None,
+        evidence=evidence_from(entity),
     )
 
 

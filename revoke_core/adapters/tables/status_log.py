@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from revoke_core import logs
 from revoke_core.adapters.storage import REQUESTS_TABLE
+from revoke_core.adapters.tables.evidence_store import evidence_marker
 from revoke_core.adapters.tables.inputs import StoredInputs
 from revoke_core.adapters.tables.rows import (
     RECORD_COLUMNS,
@@ -23,6 +24,7 @@ from revoke_core.adapters.tables.table import MERGE, REPLACE, Table, guarded
 from revoke_core.adapters.tables.user_rows import TableUserRows
 from revoke_core.domain.callback import CallbackEvent, CallbackState
 from revoke_core.domain.errors import Unavailable
+from revoke_core.domain.evidence import EvidenceMarker
 from revoke_core.domain.identifiers import accepted_at, inverted_time
 from revoke_core.domain.timestamps import written
 from revoke_core.ports.status_log import Claim, Page
@@ -125,11 +127,17 @@ class TableStatusLog(TableUserRows):
             if written:
                 return
 
-    async def finish_request(self, record: RequestRecord) -> None:
+    async def finish_request(self, record: RequestRecord, *, evidence_at: datetime | None = None) -> None:
         """Storage refuses the transaction when the marker is gone: the request has ended before."""
-        final = ("update", record_entity(record) | callback_columns(record.callback), MERGE)
-        event = _event(record, CallbackEvent.ENDED, record.completed_at)
-        await self._requests.submit([final, ("delete", marker_keys(record.id)), *event])
+        operations: list[tuple[Any, ...]] = [
+            ("update", record_entity(record) | callback_columns(record.callback), MERGE),
+            ("delete", marker_keys(record.id)),
+            *_event(record, CallbackEvent.ENDED, record.completed_at),
+        ]
+        if evidence_at and record.completed_at:
+            marker = EvidenceMarker(request_id=record.id, ended_at=record.completed_at, due_at=evidence_at)
+            operations.append(("upsert", evidence_marker(marker)))
+        await self._requests.submit(operations)
 
     async def list_requests(
         self,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from revoke_core.domain.evidence import Evidence
     from revoke_core.domain.problems import Problem
     from revoke_core.domain.request_record import RequestedBy, RequestRecord
     from revoke_core.domain.user_state import Counts, UserRow
@@ -31,6 +32,16 @@ CSV_COLUMNS: Final = (
     "attempts",
     "errorCode",
     "errorMessage",
+    "evidenceInitiatedByKind",
+    "evidenceInitiatedById",
+    "evidenceInitiatedByName",
+    "evidenceCorrelationId",
+    "evidenceAuditedAt",
+    "evidenceFirstSignInTime",
+    "evidenceFirstSignInApp",
+    "evidenceFirstSignInAddress",
+    "evidenceFirstSignInResult",
+    "evidenceReadAt",
 )
 # A spreadsheet runs a cell that starts with one of these as a formula; the last four are full-width.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -105,6 +116,23 @@ def user(row: UserRow) -> dict[str, Any]:
     }
     if row.problem:
         content["error"] = _problem(row.problem)
+    if row.evidence:
+        content["evidence"] = _evidence(row.evidence)
+    return content
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    """``firstSignIn`` is ``null`` while there was none, and left out where the sign-in log could not be read."""
+    initiator, sign_in = evidence.initiated_by, evidence.first_sign_in
+    content: dict[str, Any] = {
+        "initiatedBy": asdict(initiator) if initiator else None,
+        "correlationId": evidence.correlation_id,
+        "auditedAt": _time(evidence.audited_at),
+        "firstSignIn": asdict(sign_in) | {"time": written(sign_in.time)} if sign_in else None,
+        "readAt": written(evidence.read_at),
+    }
+    if not evidence.sign_ins_read:
+        del content["firstSignIn"]
     return content
 
 
@@ -117,8 +145,20 @@ def users_csv(rows: Iterable[UserRow]) -> str:
         content = user(row)
         error = content.pop("error", {})
         content |= {"errorCode": error.get("code"), "errorMessage": error.get("message")}
-        writer.writerow([_escaped_cell(content[column]) for column in CSV_COLUMNS])
+        content |= _flat("evidence", content.get("evidence"))
+        writer.writerow([_escaped_cell(content.get(column)) for column in CSV_COLUMNS])
     return text.getvalue()
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    """Nested members under one name each: ``evidence.firstSignIn.time`` as ``evidenceFirstSignInTime``."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return {
+        whole: inner
+        for member, given in value.items()
+        for whole, inner in _flat(f"{name}{member[0].upper()}{member[1:]}", given).items()
+    }
 
 
 def _escaped_cell(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from revoke_core import logs
 from revoke_core.domain import problems
 from revoke_core.domain.callback import CallbackState
+from revoke_core.domain.evidence import first_read_at
 from revoke_core.domain.request_record import RequestRecord, RequestStatus, final_status
 from revoke_core.domain.schedules import HELD_LIFETIME, LONGEST_UNWATCHED, MESSAGE_GRACE
 from revoke_core.domain.user_state import TerminalReason, UserStatus, after_termination
@@ -91,13 +92,25 @@ async def left_to_timer(request_id: str) -> AsyncIterator[None]:
 
 
 class Finalizer:
-    """Ends users, requests and leases; ``LeaseLost`` when another worker has taken over."""
+    """Ends users, requests and leases; ``LeaseLost`` when another worker has taken over.
 
-    def __init__(self, *, log: StatusLog, open_requests: OpenRequests, queue: WorkQueue, clock: Clock) -> None:
+    With ``evidence``, an ended request of up to 100 users leaves a marker for the timer that reads it.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: StatusLog,
+        open_requests: OpenRequests,
+        queue: WorkQueue,
+        clock: Clock,
+        evidence: bool = False,
+    ) -> None:
         self._log = log
         self._open_requests = open_requests
         self._queue = queue
         self._clock = clock
+        self._evidence = evidence
 
     async def end_open_users(self, run: RunContext, reason: TerminalReason) -> None:
         """End every user who was not sent; ambiguous and unverified ones are left to be read, unless it is too late."""
@@ -135,11 +148,11 @@ class Finalizer:
             status=RequestStatus.FAILED if row.refusal else status,
             counts=row.counts,
             warnings=row.warnings,
-            completed_at=self._clock.now(),
+            completed_at=(now := self._clock.now()),
             problem=_final_problem(record, row),
             callback=record.callback and CallbackState(),
         )
-        await self._log.finish_request(final)
+        await self._log.finish_request(final, evidence_at=first_read_at(final, now) if self._evidence else None)
         await self.tell_receiver(final)
         logs.event("request_finished", requestId=record.id, status=final.status.value, total=row.counts.total)
         return final

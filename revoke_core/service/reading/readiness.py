@@ -79,6 +79,7 @@ class ReadinessCheck:
         protected: ProtectedUsers,
         ready: Callable[[], Awaitable[None]],
         needs_groups: bool,
+        needs_logs: bool = False,
     ) -> None:
         self._graph = graph
         self._log = log
@@ -86,6 +87,7 @@ class ReadinessCheck:
         self._protected = protected
         self._ready = ready
         self._needs_groups = needs_groups
+        self._needs_logs = needs_logs
 
     async def check(self) -> Readiness:
         """The state of everything the app needs."""
@@ -96,7 +98,7 @@ class ReadinessCheck:
             _or_none(self._depth()),
             _or_none(self._protected.look()),
         )
-        lacking = missing(token, needs_groups=self._needs_groups) if token else []
+        lacking = self._lacking(token) if token else []
         return Readiness(
             token=token is not None,
             graph=graph or GraphAnswer(),
@@ -108,6 +110,10 @@ class ReadinessCheck:
             may_revoke=token is not None and token.may(REVOKE),
             protection=protection,
         )
+
+    def _lacking(self, token: TokenFacts) -> list[str]:
+        """Evidence alone is no reason to rebuild the credential: that is what tells that the app cannot revoke."""
+        return missing(token, needs_groups=self._needs_groups, needs_logs=self._needs_logs)
 
     async def _token(self) -> TokenFacts:
         token = await self._graph.token()

@@ -45,6 +45,7 @@ class Retention:
                     # A row is damaged, or of a later version of the app: no reason to keep all that are younger.
                     logs.failure("request_unreadable", problem, requestId=record.id)
                     unreadable.add(record.id)
+        await self._store.delete_evidence_markers(began - self._keep)
         logs.event("old_requests_removed", removed=removed)
         return removed
 

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from revoke_core.adapters.clock import SystemClock
 from revoke_core.adapters.graph.identity import GraphIdentity
-from revoke_core.adapters.graph.paths import matching_path, members_path, read_path, revoke_path, search_path
+from revoke_core.adapters.graph.paths import (
+    cut_off_audits_path,
+    matching_path,
+    members_path,
+    read_path,
+    revoke_path,
+    search_path,
+    sign_ins_path,
+)
 from revoke_core.adapters.graph.transport import GraphTransport
 from revoke_core.domain.entity_names import EntityName, EntityNameKind
-from revoke_core.domain.identifiers import entity_user
+from revoke_core.domain.identifiers import entity_user, parse_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +61,25 @@ def test_a_name_that_has_to_be_searched_for_has_no_path(kind: EntityNameKind, pa
     """A mail address looks like a UPN, and would reach another person under it."""
     with pytest.raises(ValueError, match="no path"):
         path(entity_user(EntityName(kind, "adele@contoso.com")))
+
+
+def test_the_logs_are_asked_with_filters_that_are_documented() -> None:
+    """Whole seconds, encoded as a whole, an apostrophe in a name doubled."""
+    since = datetime(2026, 9, 10, 14, 32, 27, 459_000, tzinfo=UTC)
+    audits = parse_qs(urlsplit(cut_off_audits_path(since, since + timedelta(minutes=1))).query)
+    (text,) = audits["$filter"]
+    assert text == (
+        "activityDateTime ge 2026-09-10T14:32:27Z and activityDateTime le 2026-09-10T14:33:28Z "
+        "and startswith(activityDisplayName,'Update StsRefreshTokenValidFrom Timestamp')"
+    )
+    users = [user for name in (GROUP, "conor.o'neil@contoso.com") if (user := parse_user(name))]
+    path = sign_ins_path(users, since)
+    (text,) = parse_qs(urlsplit(path).query)["$filter"]
+    assert text == (
+        f"createdDateTime ge 2026-09-10T14:32:27Z and (userId eq '{GROUP}' "
+        "or userPrincipalName eq 'conor.o''neil@contoso.com')"
+    )
+    assert path.count("&") == 0
 
 
 @pytest.mark.parametrize(

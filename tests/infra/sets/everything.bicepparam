@@ -22,6 +22,7 @@ param settings = {
   maxOpenRequestsPerCaller: 50
   requireReason: true
   revokingPaused: 'refuse'
+  evidence: true
   graphWritesPer150s: 1500
   retentionDays: 730
   inCallSeconds: 30
