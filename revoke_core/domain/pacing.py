@@ -11,6 +11,12 @@ refill rate. Which shape the real limit has is not published, so what a 429 mean
   has ended. The rate was right, and the next window fills while the gate is closed.
 - anything else: the limit is lower than believed. The rate is cut and regains slowly.
 
+Large requests do not race for what refills. One conditional write books a block ahead, behind all that were booked
+before: a place in a line, which the row keeps as two numbers, how much was served and how much is queued. What refills
+goes to the reserve first, then to the line, and each instance works out from the row when its own place is due. So it
+comes back only when its block is spent, and hardly ever at the same moment as another. Small requests draw the reserve
+and pass the line. ``tests/support/rivals_simulation.py`` plays up to 40 instances.
+
 What was learnt also fades with time, however little is sent: 15 minutes after the last 429 the rate is whole.
 
 ``tests/support/pace_simulation.py`` plays six kinds of servers against these rules; the constants were tuned with it.
@@ -55,6 +61,10 @@ QUICK_WINDOW_OF_LARGE: Final = 3
 BATCHES_PER_STEP: Final = 40
 LARGEST_WINDOW: Final = 8
 CAREFUL_BATCHES: Final = 20
+# What is due and idle for so long has refilled.
+_LATE: Final = timedelta(seconds=10)
+# Positions in the line are sums of fractions.
+_ROUNDING: Final = 1e-6
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,6 +76,10 @@ class Pace:
     nothing: the rate has learnt from that gate already. ``assumed`` is true until a 429 shows how full the bucket was.
     ``spent`` are the tokens taken since the bucket was full, or since a window began. ``used`` are the items answered
     within about one period, refused ones too: older ones count ever less.
+
+    The line of large requests: ``queued`` tokens are booked and not yet due. What refills above the reserve makes the
+    first of them due; ``served`` counts all that ever were, and so it is the position that is due now. Positions up to
+    ``voided`` were due when a 429 came and are worth nothing.
     """
 
     quota: int
@@ -76,6 +90,9 @@ class Pace:
     assumed: bool = True
     spent: float = 0.0
     used: float = 0.0
+    served: float = 0.0
+    queued: float = 0.0
+    voided: float = 0.0
 
     @classmethod
     def start(cls, quota: int, now: datetime) -> Pace:
@@ -95,7 +112,7 @@ class Pace:
 
     @property
     def block(self) -> int:
-        """Tokens that one write takes for a large request."""
+        """Tokens that one write takes or books for a large request."""
         return max(1, self.quota // BLOCKS_PER_QUOTA)
 
     def on(self, now: datetime) -> Pace:
@@ -107,16 +124,11 @@ class Pace:
         faded = replace(self, share=min(1.0, self.share + fading / FADES_FOR.total_seconds()))
         # While the rate rose, half of the rise has refilled.
         refilled = elapsed * self.rate + fading * (faded.rate - self.rate) / 2
-        tokens = min(float(self.quota), self.tokens + refilled)
-        full = tokens >= self.quota
-        return replace(
-            faded,
-            tokens=tokens,
-            at=now,
-            assumed=self.assumed or full,
-            spent=0.0 if full else self.spent,
-            used=self.used * math.exp(-elapsed / PERIOD.total_seconds()),
-        )
+        used = self.used * math.exp(-elapsed / PERIOD.total_seconds())
+        filled = _serve_line(replace(faded, tokens=self.tokens + refilled, at=now, used=used))
+        if filled.tokens < self.quota:
+            return filled
+        return replace(filled, tokens=float(self.quota), assumed=True, spent=0.0)
 
     def most_calls(self, call_seconds: float, size: int) -> int:
         """How many calls of ``size`` items may be in flight: few once a counting window may be over.
@@ -128,39 +140,57 @@ class Pace:
             return LARGEST_WINDOW
         return min(LARGEST_WINDOW, 1 + int(self.rate * max(call_seconds, 0.0) / size))
 
-    def take(self, wanted: int, now: datetime, *, lane: Lane) -> tuple[int, Pace]:
-        """The tokens that one storage write takes, 0 when there are too few, and the bucket without them.
+    def take(self, wanted: int, now: datetime, *, lane: Lane) -> tuple[Block, Pace]:
+        """What one storage write takes, an empty block when there is nothing worth it, and the bucket without that.
 
-        While the bucket allows it is a whole block, so more than wanted; from the reserve only what is wanted.
+        While the bucket allows it is a whole block, so more than wanted; from the reserve only what is wanted. When the
+        bucket is low a large request books a block, which is due once all that were booked before have become so.
         """
         filled = self.on(now)
         if now < filled.quiet_until:
-            return 0, filled
+            return Block(), filled
         free = int(filled.tokens) - self.reserve
         if free >= self.block:
             granted = min(free, max(wanted, self.block))
+        elif lane is not Lane.LARGE:
+            granted = min(max(int(filled.tokens) - lane.reserve_left(self.reserve), 0), wanted)
+        elif filled.queued or free >= min(wanted, self.block):
+            first = filled.served + filled.queued
+            line = replace(filled, queued=filled.queued + self.block)
+            return Block(first=first, end=first + self.block), _serve_line(line)
         else:
-            left = int(filled.tokens) - lane.reserve_left(self.reserve)
-            granted = 0 if lane is Lane.LARGE else min(max(left, 0), wanted)
-        return granted, replace(filled, tokens=filled.tokens - granted, spent=filled.spent + granted)
+            # Where there is no line, the write that books pays the first call, too.
+            return Block(), filled
+        return Block(tokens=granted), replace(filled, tokens=filled.tokens - granted, spent=filled.spent + granted)
 
     def give_back(self, tokens: int) -> Pace:
         """The bucket with tokens of calls that never left."""
         return replace(self, tokens=min(float(self.quota), self.tokens + tokens))
 
     def next_at(self, wanted: int, *, lane: Lane) -> datetime:
-        """When ``take`` will give something worth the write."""
-        block = self.block if lane is Lane.LARGE else min(wanted, self.block)
-        needed = lane.reserve_left(self.reserve) + block
-        missing = max(0.0, needed - self.tokens)
-        if not missing:
-            # Besides a gate, only another host's clock may put ``at`` ahead: the tokens left there can be taken now.
+        """When ``take`` will give something worth the write; a place in a line can be booked at once."""
+        if lane is Lane.LARGE and self.queued:
             return self.quiet_until
-        return self.at + timedelta(milliseconds=math.ceil(1000 * missing / self.rate))
+        missing = lane.reserve_left(self.reserve) + min(wanted, self.block) - self.tokens
+        # Besides a gate, only another host's clock may put ``at`` ahead: the tokens left there can be taken now.
+        return self._after(missing) if missing > 0 else self.quiet_until
+
+    def due_at(self, position: float) -> datetime:
+        """When a booked position of the line is due: small requests may fill up the reserve before."""
+        if position <= self.served:
+            return self.quiet_until
+        return self._after(max(0.0, self.reserve - self.tokens) + position - self.served)
+
+    def _after(self, tokens: float) -> datetime:
+        return self.at + timedelta(milliseconds=math.ceil(1000 * tokens / self.rate))
+
+    def refilled_since(self, position: float) -> float:
+        """Tokens that have refilled above the reserve since a position of the line was due, and are still there."""
+        return self.served - position + max(0.0, self.tokens - self.reserve)
 
     def seconds_for(self, tokens: int) -> float:
-        """About how long a large request of so many tokens takes from ``at`` on."""
-        return max(0.0, tokens - (self.tokens - self.reserve)) / self.rate
+        """About how long a large request of so many tokens takes from ``at`` on, behind those in the line."""
+        return max(0.0, tokens + self.queued - (self.tokens - self.reserve)) / self.rate
 
     def regain(self, items: int) -> Pace:
         """What so many items without a 429 give back of a cut rate."""
@@ -186,42 +216,73 @@ class Pace:
         window = used_up and pause >= LONG_PAUSE
         lowest = min(1.0, FLOOR_PER_SECOND * PERIOD.total_seconds() / self.quota)
         share = self.share if window or self.assumed else max(lowest, self.share * CUT)
-        learnt = replace(self, share=share, at=end, quiet_until=end, assumed=False, spent=0.0)
+        learnt = replace(self, share=share, at=end, quiet_until=end, assumed=False, spent=0.0, voided=self.served)
         refilled = pause.total_seconds() * learnt.rate
         if window:
             return replace(learnt, tokens=min(float(self.quota), max(0.0, self.tokens) + refilled))
         return replace(learnt, tokens=min(float(self.reserve), refilled))
 
 
+def _serve_line(pace: Pace) -> Pace:
+    """The bucket once the tokens above the reserve have made the first of the line due."""
+    due = min(pace.queued, max(0.0, pace.tokens - pace.reserve))
+    return replace(
+        pace,
+        tokens=pace.tokens - due,
+        spent=pace.spent + due,
+        served=pace.served + due,
+        queued=pace.queued - due,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Tokens that one instance has taken and not yet spent, so that most calls ask no storage.
+    """What one instance has taken and not yet spent, so that most calls ask no storage.
 
-    A block from a low bucket is spent at the bucket's own rate (``seconds_per_token``), not at once: fewer calls are in
-    flight when Graph refuses one.
+    ``tokens`` can be spent at once. ``first`` to ``end`` are positions of the line: those that are due can be spent.
     """
 
-    tokens: int
-    free_at: datetime
-    seconds_per_token: float = 0.0
+    tokens: int = 0
+    first: float = 0.0
+    end: float = 0.0
 
-    @classmethod
-    def of(cls, tokens: int, left: Pace, now: datetime) -> Block:
-        """Tokens taken now, which left the bucket like this."""
-        low = left.tokens - left.reserve < left.block
-        return cls(tokens=tokens, free_at=now, seconds_per_token=1 / left.rate if low else 0.0)
+    @property
+    def left(self) -> int:
+        """All tokens, due or not."""
+        return self.tokens + int(self.end - self.first + _ROUNDING)
 
-    def more(self, tokens: int) -> Block:
-        """With tokens of calls that never left."""
-        return replace(self, tokens=self.tokens + tokens)
+    def more(self, other: Block) -> Block:
+        """Both together; at most one of them has a place in the line."""
+        place = other if other.end > other.first else self
+        return replace(place, tokens=self.tokens + other.tokens)
 
-    def spend(self, wanted: int, now: datetime, *, lane: Lane) -> tuple[int, Block]:
-        """Up to ``wanted`` tokens, and the rest; a large request gets none before ``free_at``."""
-        if lane is Lane.LARGE and now < self.free_at:
+    def still_valid(self, pace: Pace, *, used_at: datetime, is_idle: bool) -> Block:
+        """What is left of it when it was used last at ``used_at``, with the bucket filled up to now.
+
+        No token is given while a gate is closed, so one that was there before its end is from before the gate.
+        """
+        tokens = 0 if is_idle or used_at < pace.quiet_until else self.tokens
+        is_late = is_idle and pace.refilled_since(self.end) > pace.rate * _LATE.total_seconds()
+        first = self.end if is_late else min(self.end, max(self.first, pace.voided))
+        return replace(self, tokens=tokens, first=first)
+
+    def due(self, pace: Pace) -> int:
+        """The tokens that can be spent now, with the bucket filled up to now."""
+        return self.tokens + max(0, int(min(self.end, pace.served) - self.first + _ROUNDING))
+
+    def next_at(self, wanted: int, pace: Pace) -> datetime:
+        """When a large request can spend ``wanted`` or all that is left."""
+        lacking = min(wanted, self.left) - self.tokens
+        return pace.due_at(self.first + lacking - _ROUNDING) if lacking > 0 else pace.quiet_until
+
+    def spend(self, wanted: int, pace: Pace, *, lane: Lane) -> tuple[int, Block]:
+        """Up to ``wanted`` tokens and the rest; a large request waits until it gets as many as are left for it."""
+        due = self.due(pace)
+        if due < min(wanted, self.left) and lane is Lane.LARGE:
             return 0, self
-        given = min(wanted, self.tokens)
-        free_at = max(now, self.free_at) + timedelta(seconds=given * self.seconds_per_token)
-        return given, replace(self, tokens=self.tokens - given, free_at=free_at)
+        given = min(wanted, due)
+        ready = min(given, self.tokens)
+        return given, replace(self, tokens=self.tokens - ready, first=self.first + given - ready)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,8 +143,8 @@ class Budget(Protocol):
         """Take up to ``wanted`` tokens; 0 when there are none for this kind of request now.
 
         Only small requests draw the last 100 tokens (a tenth of a small quota), and of a caller beyond its share the
-        last 50 of them none. Tokens come in blocks, so most calls
-        need no storage.
+        last 50 of them none. Tokens come in blocks, so most calls need no storage; a large request of a low bucket
+        waits for its block in the order in which all instances have booked.
         """
 
     async def prefetch(self, wanted: int, *, lane: Lane) -> None:

@@ -29,12 +29,14 @@ def at(seconds: float) -> datetime:
 
 @given(steps, st.sampled_from([1, 7, 30, 300, QUOTA, 90_000]))
 def test_no_history_grants_more_than_capacity_and_refill(history: list[tuple[str, int]], quota: int) -> None:
-    """Whatever happens, what was granted fits the published quota, and the bucket never holds more than it."""
+    """Whatever happens, what can be spent fits the published quota, and the bucket never holds more than it."""
     pace, now, granted, full = Pace.start(quota, NOW), 0.0, 0, quota / 150
+    places: list[Block] = []
     for what, number in history:
         if what.startswith("take"):
-            tokens, pace = pace.take(number, at(now), lane=Lane.SMALL if what == "take small" else Lane.LARGE)
-            granted += tokens
+            block, pace = pace.take(number, at(now), lane=Lane.SMALL if what == "take small" else Lane.LARGE)
+            granted += block.tokens
+            places.append(replace(block, tokens=0))
         elif what == "give back":
             returned = min(number, granted)
             pace, granted = pace.give_back(returned), granted - returned
@@ -44,8 +46,10 @@ def test_no_history_grants_more_than_capacity_and_refill(history: list[tuple[str
             pace = pace.on(at(now)).regain(number).sent(number)
         else:
             now += number / 10
-        assert granted <= quota + full * now + 1e-6
+        due = sum(place.due(pace.on(at(now))) for place in places)
+        assert granted + due <= quota + full * now + 1e-6
         assert 0 <= pace.tokens <= quota
+        assert pace.queued >= 0
         assert min(1.0, full) - 1e-9 <= pace.rate <= full + 1e-9
 
 
@@ -53,21 +57,79 @@ def test_a_large_request_takes_blocks_and_leaves_the_reserve() -> None:
     """60 tokens per storage write, and the last 100 only for small requests."""
     pace, taken = Pace.start(QUOTA, NOW), []
     while True:
-        tokens, pace = pace.take(20, NOW, lane=Lane.LARGE)
-        if tokens == 0:
+        block, pace = pace.take(20, NOW, lane=Lane.LARGE)
+        if block.due(pace) == 0:
             break
-        taken.append(tokens)
-    assert set(taken) == {60}
-    assert 100 <= pace.tokens < 160
-    assert pace.take(20, NOW, lane=Lane.SMALL)[0] == 20
+        taken.append(block.due(pace))
+    assert taken == [60] * 48 + [20]
+    assert pace.tokens == 100
+    assert pace.take(20, NOW, lane=Lane.SMALL)[0].tokens == 20
+
+
+def booked(pace: Pace, number: int) -> tuple[list[Block], Pace]:
+    """So many blocks, booked at the bucket's own moment."""
+    blocks = []
+    for _ in range(number):
+        block, pace = pace.take(20, pace.at, lane=Lane.LARGE)
+        blocks.append(block)
+    return blocks, pace
+
+
+def test_large_requests_book_their_blocks_one_behind_the_other() -> None:
+    """Three instances write once each and have 60 tokens each, at 20 a second, without any further write."""
+    blocks, pace = booked(replace(LOW, tokens=120.0), 3)
+    assert [block.next_at(20, pace) for block in blocks] == [pace.quiet_until, at(3), at(6)]
+    assert [[block.due(pace.on(at(seconds))) for block in blocks] for seconds in (1, 4, 7, 9)] == [
+        [40, 0, 0],
+        [60, 40, 0],
+        [60, 60, 40],
+        [60, 60, 60],
+    ]
+
+
+def test_who_finds_a_line_books_at_once_and_who_finds_none_when_a_call_can_be_paid() -> None:
+    """Without rivals a block costs one write, which also starts its first call; with rivals nobody waits to race."""
+    alone = replace(LOW, tokens=100.0)
+    assert alone.take(20, NOW, lane=Lane.LARGE)[0].left == 0
+    assert alone.next_at(20, lane=Lane.LARGE) == at(1)
+    first, line = alone.take(20, at(1), lane=Lane.LARGE)
+    assert (first.left, first.due(line)) == (60, 20)
+    assert line.next_at(20, lane=Lane.LARGE) <= at(1)
+    assert line.take(20, at(1), lane=Lane.LARGE)[0].left == 60
+
+
+def test_a_small_request_passes_the_line() -> None:
+    """However long it is: it draws the reserve, and the line moves on once that has refilled."""
+    blocks, pace = booked(replace(LOW, tokens=120.0), 40)
+    granted, pace = pace.take(20, NOW, lane=Lane.SMALL)
+    assert granted.tokens == 20
+    assert blocks[1].next_at(20, pace) == at(4)
+    assert pace.on(at(1)).take(20, at(1), lane=Lane.SMALL)[0].tokens == 20
+
+
+def test_after_a_429_the_line_keeps_its_order_and_what_was_due_is_void() -> None:
+    """Nobody has to book again when the gate opens; tokens that were due before it were not in Graph's bucket."""
+    blocks, pace = booked(replace(LOW, tokens=120.0), 3)
+    pace = pace.on(at(1)).throttled(sent_at=at(0.5), now=at(1), pause=SHORT)
+    first, second, _ = (block.still_valid(pace, used_at=NOW, is_idle=False) for block in blocks)
+    assert (first.left, first.due(pace), second.left) == (20, 0, 60)
+    assert second.next_at(20, pace) - at(11 + 40 / pace.rate) < timedelta(milliseconds=1)
+
+
+def test_a_place_that_nobody_uses_expires_ten_seconds_after_it_was_due() -> None:
+    """Its tokens have refilled by then; however long the line was before it, that does not count."""
+    (_, block), pace = booked(replace(LOW, tokens=120.0), 2)
+    assert block.still_valid(pace.on(at(14)), used_at=NOW, is_idle=True) == block
+    assert block.still_valid(pace.on(at(16)), used_at=NOW, is_idle=True).left == 0
+    assert block.still_valid(pace.on(at(16)), used_at=at(7), is_idle=False) == block
 
 
 def test_small_requests_share_the_reserve_one_by_one() -> None:
     """From the reserve only what is wanted: a block there would starve the next small request."""
     pace = replace(LOW, tokens=100.0)
     granted = 0
-    while (step := pace.take(1, NOW, lane=Lane.SMALL))[0]:
-        granted, pace = granted + step[0], step[1]
+    while (step := pace.take(1, NOW, lane=Lane.SMALL))[0].tokens:
+        granted, pace = granted + step[0].tokens, step[1]
     assert granted == 100
 
 
@@ -82,8 +144,9 @@ def test_next_at_names_the_moment_at_which_a_take_succeeds(lane: Lane) -> None:
     """Not earlier, or callers would ask storage in vain; not later, or they would waste the quota."""
     pace = replace(LOW, tokens=0.3)
     moment = pace.next_at(20, lane=lane)
-    assert pace.take(20, moment, lane=lane)[0] >= 20
-    assert pace.take(20, moment - timedelta(milliseconds=60), lane=lane)[0] < 20
+    block, later = pace.take(20, moment, lane=lane)
+    assert block.due(later) >= 20
+    assert pace.take(20, moment - timedelta(milliseconds=60), lane=lane)[0].left < 20
 
 
 def test_a_429_after_a_low_bucket_cuts_once_per_gate() -> None:
@@ -105,8 +168,8 @@ def test_a_longer_gate_of_the_same_burst_keeps_the_bucket_from_filling() -> None
 def test_nothing_is_granted_while_the_gate_is_closed() -> None:
     """The bucket counts what refills until the gate opens, but gives none of it away before."""
     closed = LOW.throttled(sent_at=NOW, now=NOW, pause=SHORT)
-    assert closed.take(1, at(9.9), lane=Lane.SMALL)[0] == 0
-    assert closed.take(1, at(10), lane=Lane.SMALL)[0] == 1
+    assert closed.take(1, at(9.9), lane=Lane.SMALL)[0].left == 0
+    assert closed.take(1, at(10), lane=Lane.SMALL)[0].left == 1
 
 
 def test_the_first_429_of_a_full_bucket_refutes_the_bucket_and_not_the_rate() -> None:
@@ -122,7 +185,7 @@ def test_a_429_that_our_own_use_cannot_explain_teaches_nothing() -> None:
     for number in range(6):
         moment = at(12 * number)
         taken, pace = pace.take(1, moment, lane=Lane.SMALL)
-        assert taken
+        assert taken.left
         pace = pace.on(moment).throttled(sent_at=moment, now=moment, pause=timedelta(seconds=1)).regain(1).sent(1)
     assert pace.share == 1
     assert pace.take(1, at(61), lane=Lane.LARGE)[1].tokens > QUOTA - 200
@@ -194,20 +257,36 @@ def test_an_estimate_counts_the_burst_and_then_the_rate() -> None:
     assert Pace.start(QUOTA, NOW).seconds_for(100) == 0
 
 
-def test_a_block_of_a_low_bucket_is_spent_at_the_buckets_rate() -> None:
-    """One batch on its way when a refusal comes, not a whole block; a small request need not wait for its turn."""
-    block = Block.of(60, replace(LOW, tokens=100.0), NOW)
-    given, block = block.spend(20, NOW, lane=Lane.LARGE)
+def test_a_booked_block_is_spent_at_the_buckets_rate() -> None:
+    """One batch on its way when a refusal comes, not a whole block; a small request takes what is due."""
+    block, pace = replace(LOW, tokens=120.0).take(20, NOW, lane=Lane.LARGE)
+    given, block = block.spend(20, pace, lane=Lane.LARGE)
     assert given == 20
-    assert block.spend(20, at(0.9), lane=Lane.LARGE)[0] == 0
-    assert block.spend(20, at(1), lane=Lane.LARGE)[0] == 20
-    assert block.spend(1, at(0.1), lane=Lane.SMALL)[0] == 1
+    assert block.spend(20, pace.on(at(0.9)), lane=Lane.LARGE)[0] == 0
+    assert block.spend(20, pace.on(at(1)), lane=Lane.LARGE)[0] == 20
+    assert block.spend(1, pace.on(at(0.1)), lane=Lane.SMALL)[0] == 1
+
+
+def test_a_large_request_leaves_a_small_one_the_token_fetched_for_it() -> None:
+    """While its own place is not due it sends nothing, rather than a call with one user."""
+    (_, place), pace = booked(replace(LOW, tokens=120.0), 2)
+    small, pace = pace.take(1, NOW, lane=Lane.SMALL)
+    both = place.more(small)
+    assert both.spend(20, pace, lane=Lane.LARGE)[0] == 0
+    assert both.spend(1, pace, lane=Lane.SMALL)[0] == 1
+    assert small.more(place) == both
+
+
+def test_who_sends_late_catches_up() -> None:
+    """An instance that was held up spends at once what has become due meanwhile."""
+    block, pace = replace(LOW, tokens=120.0).take(20, NOW, lane=Lane.LARGE)
+    assert block.spend(60, pace.on(at(5)), lane=Lane.LARGE)[0] == 60
 
 
 def test_a_block_of_a_full_bucket_is_a_burst() -> None:
     """As long as the bucket holds more, calls leave as fast as Graph answers."""
-    _, block = Block.of(60, Pace.start(QUOTA, NOW), NOW).spend(20, NOW, lane=Lane.LARGE)
-    assert block.spend(60, NOW, lane=Lane.LARGE)[0] == 40
+    block, pace = Pace.start(QUOTA, NOW).take(20, NOW, lane=Lane.LARGE)
+    assert block.spend(60, pace, lane=Lane.LARGE)[0] == 60
 
 
 def test_the_window_opens_with_clean_answers_and_closes_with_a_refusal() -> None:

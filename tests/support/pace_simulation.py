@@ -1,6 +1,6 @@
 """A discrete-event simulation of one large request against servers that limit writes in different ways.
 
-It drives ``revoke_core.domain.pace`` itself; only the servers and the sender's loop are played. Time is in seconds.
+It drives ``revoke_core.domain.pacing`` itself; only the servers and the sender's loop are played. Time is in seconds.
 A call carries up to 20 items and takes 0.35 s x uniform(0.7, 1.5). The server admits or refuses every item separately
 at the moment the call is sent; the answer, with its ``Retry-After``, is known when the call ends.
 """
@@ -116,7 +116,8 @@ class Sender:
         self.bound = server.bound(items)
         self.random = random.Random(seed)  # noqa: S311 -- call durations of a simulation
         self.pace = Pace.start(3000, ZERO)
-        self.block = Block(tokens=0, free_at=ZERO)
+        self.block = Block()
+        self.used_at = ZERO
         self.window = ConcurrencyLimit.of(items, 3000)
         self.gate = self.done = 0.0
         self.in_flight = self.refusals = 0
@@ -148,7 +149,9 @@ class Sender:
                 return self._wake((self.items - self.pending + 1) / self.per_second)
             count = self._take(now)
             if count == 0:
-                moment = self.block.free_at if self.block.tokens else self.pace.next_at(BATCH, lane=Lane.LARGE)
+                pace = self.pace.on(moment)
+                block = self.block
+                moment = block.next_at(BATCH, pace) if block.left else pace.next_at(BATCH, lane=Lane.LARGE)
                 return self._wake(max(now + 0.001, (moment - ZERO).total_seconds()))
             self.in_flight += 1
             self.pending -= count
@@ -164,12 +167,13 @@ class Sender:
     def _take(self, now: float) -> int:
         moment = ZERO + timedelta(seconds=now)
         wanted = min(BATCH, self.pending)
-        if self.block.tokens == 0:
-            taken, self.pace = self.pace.take(wanted, moment, lane=Lane.LARGE)
-            if taken == 0:
-                return 0
-            self.block = Block.of(taken, self.pace, moment)
-        given, self.block = self.block.spend(wanted, moment, lane=Lane.LARGE)
+        block = self.block.still_valid(self.pace.on(moment), used_at=self.used_at, is_idle=False)
+        if not block.left:
+            block, self.pace = self.pace.take(wanted, moment, lane=Lane.LARGE)
+            self.used_at = moment
+        given, self.block = block.spend(wanted, self.pace.on(moment), lane=Lane.LARGE)
+        if given:
+            self.used_at = moment
         return given
 
     def _answered(self, now: float, sent: float, count: int, refused: list[float]) -> None:
@@ -187,10 +191,7 @@ class Sender:
         moment, pause = ZERO + timedelta(seconds=now), max(refused)
         self.gate = max(self.gate, now + pause)
         sent_at = ZERO + timedelta(seconds=sent)
-        before = self.pace.on(moment)
-        self.pace = before.throttled(sent_at=sent_at, now=moment, pause=timedelta(seconds=pause))
-        if self.pace != before or sent_at < before.quiet_until:
-            self.block = Block(tokens=0, free_at=ZERO)
+        self.pace = self.pace.on(moment).throttled(sent_at=sent_at, now=moment, pause=timedelta(seconds=pause))
 
 
 def simulate(server: str, items: int, *, seed: int, per_second: float = 1e9) -> Outcome:

@@ -18,53 +18,54 @@ if TYPE_CHECKING:
     from revoke_core.adapters.pacing.row import SharedPaceRow
     from revoke_core.ports.shared import Clock
 
-# A block that is idle for longer expires: the bucket has refilled meanwhile, and both together would be too much.
-_BLOCK_IDLE: Final = timedelta(seconds=10)
+# Tokens that are idle for longer expire: the bucket has refilled meanwhile, and both together would be too much.
+_IDLE: Final = timedelta(seconds=10)
 
 
 class StoredBudget:
-    """The ``Budget`` port: a conditional write of the shared row takes a block of tokens, to be spent from memory.
+    """The ``Budget`` port: a conditional write of the shared row takes or books a block, to be spent from memory.
 
     A block that expires or is lost with its host costs the time in which it refills and nothing else: Graph has then
-    received fewer writes than the bucket has counted.
+    received fewer writes than the bucket has counted. What of a booked block is due follows from the row as read last;
+    who sends reads it for the gates, so it is not older than they are.
     """
 
     def __init__(self, *, row: SharedPaceRow, clock: Clock, quota: int) -> None:
         self._row = row
         self._clock = clock
         self._quota = quota
-        now = clock.now()
-        self._block = Block(tokens=0, free_at=now)
-        self._used_at = now
+        self._block = Block()
+        self._used_at = clock.now()
         self._clean = self._sent = 0
         self._lock = asyncio.Lock()
 
     async def take(self, wanted: int, *, lane: Lane) -> int:
-        """Spend from the current block; an empty one asks storage, once."""
-        given = self._spend(wanted, lane=lane)
-        if given or self._current_block().tokens or wanted <= 0:
-            return given
-        await self.prefetch(wanted, lane=lane)
+        """Spend from the current block, which asks storage, once, when ``prefetch`` would."""
+        if wanted > 0:
+            await self.prefetch(wanted, lane=lane)
         return self._spend(wanted, lane=lane)
 
     async def prefetch(self, wanted: int, *, lane: Lane) -> None:
         """Take a block unless there is one: a task that waited for the lock finds the block taken before it."""
+        if self._has_block(wanted, lane=lane):
+            return
         async with self._lock:
-            if not self._current_block().tokens:
+            if not self._has_block(wanted, lane=lane):
                 await self._take_block(wanted, lane=lane)
 
     async def give_back(self, tokens: int) -> None:
         """Keep them for the next call; while the gate is closed they are worth nothing."""
         if tokens > 0 and self._clock.now() >= self._pace().quiet_until:
-            self._block = self._current_block().more(tokens)
+            self._block = self._current_block().more(Block(tokens=tokens))
             self._used_at = self._clock.now()
 
     def next_at(self, wanted: int, *, lane: Lane) -> datetime:
         """From the current block, else from the bucket as read last."""
         now, block = self._clock.now(), self._current_block()
-        if block.tokens:
-            return max(now, block.free_at) if lane is Lane.LARGE else now
-        return max(now, self._pace().next_at(wanted, lane=lane))
+        pace = self._pace().on(now)
+        if lane is Lane.LARGE and block.left:
+            return max(now, block.next_at(wanted, pace))
+        return now if block.due(pace) else max(now, pace.next_at(wanted, lane=lane))
 
     def concurrency_limit(self, items: int) -> ConcurrencyLimit:
         """By the quota."""
@@ -88,7 +89,7 @@ class StoredBudget:
 
         if await self._row.change(throttled):
             self._clean = 0
-            self._block = Block(tokens=0, free_at=now)
+            self._block = self._current_block()
             logs.event("graph_rate_learnt", per_second=round(self._pace().rate, 2), pause=round(pause.total_seconds()))
 
     def was_sent(self, items: int) -> None:
@@ -107,44 +108,45 @@ class StoredBudget:
         return (pace.at - now).total_seconds() + pace.seconds_for(tokens)
 
     async def _take_block(self, wanted: int, *, lane: Lane) -> None:
-        """Take a block from the bucket as read last; when that one is too low, refresh and try once more."""
-        granted, clean, sent, left = 0, 0, 0, self._pace()
+        """Take a block from the bucket as read last; when there is none, refresh and try once more."""
+        taken, clean, sent = Block(), 0, 0
 
         def without_block(columns: Mapping[str, Any]) -> dict[str, Any] | None:
-            nonlocal granted, clean, sent, left
-            now, clean, sent, granted = self._clock.now(), self._clean, self._sent, 0
+            nonlocal taken, clean, sent
+            now, clean, sent, taken = self._clock.now(), self._clean, self._sent, Block()
             gate_end = self._gate_end(columns)
             if gate_end and gate_end > now:
                 # The block would expire before it could be spent.
                 return None
-            granted, left = self._pace(columns).on(now).regain(clean).sent(sent).take(wanted, now, lane=lane)
-            return _columns(left) if granted else None
+            taken, left = self._pace(columns).on(now).regain(clean).sent(sent).take(wanted, now, lane=lane)
+            return _columns(left) if taken.left else None
 
-        taken = await self._row.change(without_block)
-        if not granted:
+        written = await self._row.change(without_block)
+        if not taken.left:
             await self._row.refresh()
-            taken = await self._row.change(without_block)
-        if taken:
+            written = await self._row.change(without_block)
+        if written:
             self._clean -= clean
             self._sent -= sent
-            now = self._clock.now()
-            self._block = Block.of(granted, left, now).more(self._current_block().tokens)
-            self._used_at = now
+            self._block = self._current_block().more(taken)
+            self._used_at = self._clock.now()
 
     def _spend(self, wanted: int, *, lane: Lane) -> int:
         now = self._clock.now()
-        given, self._block = self._current_block().spend(wanted, now, lane=lane)
+        given, self._block = self._current_block().spend(wanted, self._pace().on(now), lane=lane)
         if given:
             self._used_at = now
         return given
 
+    def _has_block(self, wanted: int, *, lane: Lane) -> bool:
+        """Whether there is no need to ask storage: a large request waits in the line, a small one does not."""
+        block = self._current_block()
+        return block.left > 0 if lane is Lane.LARGE else block.due(self._pace().on(self._clock.now())) >= wanted
+
     def _current_block(self) -> Block:
-        """The block, or an empty one once it has expired."""
+        """What is left of the block once tokens have expired."""
         now = self._clock.now()
-        idle_since = max(self._used_at, self._block.free_at)
-        # No token is given while a gate is closed, so a block that was used before its end is from before the gate.
-        expired = now - idle_since > _BLOCK_IDLE or self._used_at < self._pace().quiet_until
-        return Block(tokens=0, free_at=now) if expired else self._block
+        return self._block.still_valid(self._pace().on(now), used_at=self._used_at, is_idle=now - self._used_at > _IDLE)
 
     @staticmethod
     def _gate_end(columns: Mapping[str, Any]) -> datetime | None:
@@ -165,6 +167,9 @@ class StoredBudget:
             assumed=bool(columns["Assumed"]),
             spent=float(columns.get("Spent") or 0.0),
             used=float(columns.get("Used") or 0.0),
+            served=float(columns.get("Served") or 0.0),
+            queued=float(columns.get("Queued") or 0.0),
+            voided=float(columns.get("Voided") or 0.0),
         )
 
 
@@ -178,4 +183,7 @@ def _columns(pace: Pace) -> dict[str, Any]:
         "Assumed": pace.assumed,
         "Spent": float(pace.spent),
         "Used": float(pace.used),
+        "Served": float(pace.served),
+        "Queued": float(pace.queued),
+        "Voided": float(pace.voided),
     }
