@@ -13,7 +13,7 @@ COMMANDS: Final = {
     "up": ("local.up", "all three, staying up"),
     "receiver": ("local.receiver", "takes callbacks, verifies and shows them"),
     "demo": ("local.demo", "all three, the main job end to end, then the status log"),
-    "bicep": ("local.bicep", "checks and expands infra/ with the Bicep compiler, without Azure"),
+    "bicep": ("local.bicep", "checks and expands infra/ and integrations/ with the Bicep compiler, without Azure"),
     "openapi": ("local.openapi.cli", "makes the API's descriptions from the tables that bodies are read by"),
     "bench": ("local.bench.cli", "the budgets as ratios, measured side by side"),
     "chaos": ("local.chaos.cli", "hosts killed at every point; the tenant's log compared with the tables"),

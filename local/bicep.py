@@ -1,9 +1,9 @@
-"""``python -m local bicep``: ``infra/``, checked and expanded by the real Bicep compiler, without Azure.
+"""``python -m local bicep``: ``infra/`` and ``integrations/``, checked and expanded by the compiler, without Azure.
 
 Every file is held to its format and to the linter without one warning; everything is compiled; and each parameter file,
-of ``infra`` and of ``tests/infra/sets``, is expanded by ``bicep snapshot`` into the resources that a deployment would
-make. The results are committed (``tests/infra/*.json``), so the tests need no compiler; a difference fails the check,
-``--write`` takes it over.
+of ``infra``, ``tests/infra/sets`` and ``tests/integrations/sets``, is expanded by ``bicep snapshot`` into the resources
+that a deployment would make. The results are committed (``tests/infra/*.json``, ``tests/integrations/*.json``), so the
+tests need no compiler; a difference fails the check, ``--write`` takes it over.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Final
 from local.processes import ROOT
 
 COMMITTED: Final = ROOT / "tests" / "infra"
-SETS: Final = COMMITTED / "sets"
+FLOWS: Final = ROOT / "tests" / "integrations"
 TEMPLATE: Final = "template.json"
 _PATTERNS: Final = ("**/*.bicep", "**/*.bicepparam")
 # Made up, and always the same: names and ids in the snapshots depend on them.
@@ -47,7 +47,7 @@ class CheckFailedError(Exception):
 def main(argv: list[str]) -> int:
     """Check, or write the committed results anew; also 0 when there is no compiler, which it prints."""
     parser = argparse.ArgumentParser(prog="python -m local bicep", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write tests/infra/*.json and the format anew")
+    parser.add_argument("--write", action="store_true", help="write the committed results and the format anew")
     options = parser.parse_args(argv)
     compiler = find_compiler()
     if compiler is None:
@@ -58,11 +58,12 @@ def main(argv: list[str]) -> int:
             copy = Copy(compiler, Path(folder))
             copy.check_format(write=options.write)
             copy.check_diagnostics()
-            results = copy.expanded()
-        if options.write:
-            write(results)
-        else:
-            compare(results)
+            results = {folder: copy.expanded(folder) for folder in (COMMITTED, FLOWS)}
+        for committed, texts in results.items():
+            if options.write:
+                write(texts, committed)
+            else:
+                compare(texts, committed)
     except CheckFailedError as problem:
         print(f"Bicep: {problem}", file=sys.stderr)
         return 1
@@ -81,8 +82,10 @@ class Copy:
     def __init__(self, compiler: str, folder: Path) -> None:
         self._compiler = compiler
         self._folder = folder
-        for source in (ROOT / "infra", SETS):
+        for source in (ROOT / "infra", COMMITTED / "sets", ROOT / "integrations", FLOWS / "sets"):
             shutil.copytree(source, folder / source.relative_to(ROOT))
+        # One set of rules; the compiler looks for it in the folders above a file.
+        shutil.copy(ROOT / "infra" / "bicepconfig.json", folder / "integrations")
 
     def check_format(self, *, write: bool) -> None:
         """Hold each file to the compiler's own format, or put it there."""
@@ -99,15 +102,22 @@ class Copy:
         """Lint and build everything: even a mistyped property of a resource is only a warning, so none is let pass."""
         for pattern in _PATTERNS:
             self._run("lint", "--pattern", pattern)
-        self._run("build", "--pattern", "infra/**/*.bicep")
+        for folder in ("infra", "integrations"):
+            self._run("build", "--pattern", f"{folder}/**/*.bicep")
 
-    def expanded(self) -> dict[str, str]:
-        """The text of each committed file, made anew."""
-        sets = sorted(self._folder.rglob("*.bicepparam"))
+    def expanded(self, folder: Path) -> dict[str, str]:
+        """The text of each file committed in a folder, made anew."""
+        sets = sorted((self._folder / folder.relative_to(ROOT) / "sets").glob("*.bicepparam"))
+        if folder == COMMITTED:
+            sets += (self._folder / "infra").glob("*.bicepparam")
         with ThreadPoolExecutor(max_workers=os.process_cpu_count()) as pool:
             results = dict(pool.map(self._snapshot, sets))
-        results[TEMPLATE] = _text(template_facts(json.loads((self._folder / "infra" / "main.json").read_text())))
+        if folder == COMMITTED:
+            results |= self._template()
         return results
+
+    def _template(self) -> dict[str, str]:
+        return {TEMPLATE: _text(template_facts(json.loads((self._folder / "infra" / "main.json").read_text())))}
 
     def _snapshot(self, parameters: Path) -> tuple[str, str]:
         self._run("snapshot", str(parameters), *PLACE)
@@ -145,21 +155,21 @@ def template_facts(template: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def write(results: dict[str, str]) -> None:
-    """Replace the committed results."""
-    for old in COMMITTED.glob("*.json"):
+def write(results: dict[str, str], folder: Path = COMMITTED) -> None:
+    """Replace the results committed in a folder."""
+    for old in folder.glob("*.json"):
         old.unlink()
     for name, text in results.items():
-        (COMMITTED / name).write_text(text)
+        (folder / name).write_text(text)
 
 
-def compare(results: dict[str, str]) -> None:
-    """Show the first differences to what is committed."""
-    committed = {path.name: path.read_text() for path in COMMITTED.glob("*.json")}
+def compare(results: dict[str, str], folder: Path = COMMITTED) -> None:
+    """Show the first differences to what is committed in a folder."""
+    committed = {path.name: path.read_text() for path in folder.glob("*.json")}
     lines: list[str] = []
     for name in sorted(results.keys() | committed.keys()):
         old, new = committed.get(name, "").splitlines(), results.get(name, "").splitlines()
-        lines += difflib.unified_diff(old, new, f"tests/infra/{name}", "expanded now", lineterm="", n=1)
+        lines += difflib.unified_diff(old, new, f"{folder.relative_to(ROOT)}/{name}", "expanded now", lineterm="", n=1)
     if lines:
         advice = "If that is what you want, take it over with `python -m local bicep --write`."
         raise CheckFailedError("\n".join(["the expansion has changed.", *lines[:_LINES_SHOWN], advice]))

@@ -154,8 +154,39 @@ ANSWERS: Final[dict[str, Schema]] = {
             ),
             "attempts": number("How many revoke calls were sent for this user.", 1),
             "error": ref("Error"),
+            "evidence": ref("Evidence"),
         },
-        sometimes=("error",),
+        sometimes=("error", "evidence"),
+    ),
+    "Evidence": members(
+        "What the directory's own logs say of a user, where the setting EVIDENCE is on.",
+        {
+            "initiatedBy": members(
+                "Who moved the sign-in cut-off, by the audit log; null until the entry is there.",
+                {
+                    "kind": choice("An app or a person.", ("app", "user"), "app"),
+                    "id": text("Its object id.", "8f5d7f3e-0000-4000-8000-0000000000d1", nullable=True),
+                    "name": text("Its name.", "contoso-revoker", nullable=True),
+                },
+                nullable=True,
+            ),
+            "correlationId": text("The entry's correlation id.", "0af76519-16cd-43dd-8448-eb211c80319c", nullable=True),
+            "auditedAt": moment("The time of the entry.", nullable=True),
+            "firstSignIn": members(
+                "The first interactive sign-in after the cut-off; null while there was none, and left out where the "
+                "sign-in log cannot be read.",
+                {
+                    "time": moment("When it was."),
+                    "app": text("The app that was signed in to.", "Office 365 Exchange Online", nullable=True),
+                    "address": text("The IP address.", "203.0.113.77", nullable=True),
+                    "result": text("The word success, or Entra's error code with its reason.", "success"),
+                },
+                sometimes=(),
+                nullable=True,
+            ),
+            "readAt": moment("When the logs were read last."),
+        },
+        sometimes=("firstSignIn",),
     ),
     "Error": members(
         "Why a user or a whole request was not revoked.",

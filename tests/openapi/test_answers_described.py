@@ -21,10 +21,12 @@ from principals import application
 
 from local.openapi.answers import ANSWERS, PROBLEM_TYPES
 from local.processes import ROOT
+from revoke_core.domain.evidence import Evidence, Initiator, SignIn
 from revoke_core.domain.problems import STABLE_CODES
 from revoke_core.domain.timestamps import written
+from revoke_core.domain.user_state import UserRow
 from revoke_core.entrypoints.http.read import _protection
-from revoke_core.entrypoints.http.render import CSV_COLUMNS
+from revoke_core.entrypoints.http.render import CSV_COLUMNS, user
 from revoke_core.service.engine.protection import Protection
 
 if TYPE_CHECKING:
@@ -244,6 +246,23 @@ def play_protection(seen: Answered, readiness: Any) -> None:
     seen.note("Readiness", readiness | {"protection": _protection(None)})
 
 
+def play_evidence(seen: Answered) -> None:
+    """A user whom the logs name, one of whom they say nothing yet, one whose sign-ins cannot be read."""
+    now = datetime.now(UTC)
+    found = Evidence(
+        initiated_by=Initiator(kind="app", id=ME, name="contoso-revoker"),
+        correlation_id="c-1",
+        audited_at=now,
+        sign_ins_read=True,
+        first_sign_in=SignIn(time=now, app="Portal", address="203.0.113.77", result="success"),
+        read_at=now,
+    )
+    nothing = replace(found, initiated_by=None, correlation_id=None, audited_at=None, first_sign_in=None)
+    for evidence in (found, nothing, replace(nothing, sign_ins_read=False)):
+        row = UserRow(position=1, given="adele@contoso.com", evidence=evidence)
+        seen.note("User", json.loads(json.dumps(user(row))))
+
+
 async def test_what_is_answered_is_described_and_what_is_described_is_answered(whole: House, azurite: str) -> None:
     """Through the whole API, each answer has described statuses, headers and members only, and none is left over."""
     seen = Answered()
@@ -253,6 +272,7 @@ async def test_what_is_answered_is_described_and_what_is_described_is_answered(w
     for name in ("GetHealth", "HeadHealth", "GetDescription"):
         await seen.call(whole, name, roles=None)
     play_protection(seen, await seen.call(whole, "GetReadiness"))
+    play_evidence(seen)
     await play_refusals(seen, whole, failed)
     # Its identity takes the place of the other's.
     async with house(azurite, MAX_OPEN_REQUESTS_PER_CALLER="1", **ENTRA) as narrow:

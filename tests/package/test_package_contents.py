@@ -143,6 +143,7 @@ def test_it_is_small_enough_for_a_cold_start(package: Path) -> None:
         "local/up.py",
         "tests/conftest.py",
         "infra/main.bicep",
+        "integrations/logic-app/main.bicep",
         "requirements-dev.txt",
         "revoke_core/key.pem",
         "docs/limits.md",

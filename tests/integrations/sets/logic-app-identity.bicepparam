@@ -1,0 +1,6 @@
+using '../../../integrations/logic-app/main.bicep'
+
+param revokerUrl = 'https://func-revoker.azurewebsites.net'
+param revokerAudience = '00000000-0000-4000-8000-000000000003'
+param approver = 'soc-lead@contoso.com'
+param notify = 'soc@contoso.com'

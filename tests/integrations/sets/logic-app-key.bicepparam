@@ -1,0 +1,6 @@
+using '../../../integrations/logic-app/main.bicep'
+
+param revokerUrl = 'https://func-revoker.azurewebsites.net'
+param submitKey = az.getSecret('00000000-0000-4000-8000-000000000001', 'rg-soc', 'kv-contoso', 'revoker-submit-key')
+param confirmKey = az.getSecret('00000000-0000-4000-8000-000000000001', 'rg-soc', 'kv-contoso', 'revoker-confirm-key')
+param approver = 'soc-lead@contoso.com'
