@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections import defaultdict
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "answers.md").read_text()
 NO_GROUP = "8f5d1c2e-0000-4000-8000-00000000abcd"
+CALLBACKS = {"CALLBACK_HOSTS": "127.0.0.1", "CALLBACK_SECRET": "whsec_" + base64.b64encode(bytes(32)).decode()}
 EMPTIED = "8f5d1c2e-0000-4000-8000-0000000000df"
 # What any server sends, and what the local host adds.
 EVERYBODYS = {"Content-Length", "Date", "Server"}
@@ -58,7 +60,7 @@ class Gathered:
     def resource(self, content: dict[str, Any]) -> None:
         """Note the members of a revocation resource."""
         self.members["resource"] |= content.keys()
-        for part in ("requestedBy", "correlation", "counts", "links", "error"):
+        for part in ("requestedBy", "correlation", "counts", "links", "callback", "error"):
             self.members[part] |= content.get(part, {}).keys()
         for fault in content.get("error", {}).get("errors", []):
             self.members["fault"] |= fault.keys()
@@ -211,7 +213,7 @@ async def _with_entra(gathered: Gathered, azurite: str, storage: Storage) -> Non
         "WEBSITE_AUTH_ENABLED": "true",
         "PROTECTED_GROUP": EMPTIED,
         "EVIDENCE": "true",
-    }
+    } | CALLBACKS
     person = {HEADER.lower(): signed_in(SUBMIT, READ, object_id=str(uuid4()))[HEADER]}
     clock = JumpingClock()
 
@@ -227,6 +229,9 @@ async def _with_entra(gathered: Gathered, azurite: str, storage: Storage) -> Non
         members = await made.directory.people(1, "guarded")
         await made.directory.group("Guarded", members, id=EMPTIED)
         assert (await ready("readiness with a group"))["groupMembers"] == 1
+        body = json.dumps({"user": "bob@contoso.com", "callbackUrl": "http://127.0.0.1:9/"}).encode()
+        answer = await made.app.submit.submit(HttpCall(headers=person, body=body))
+        gathered.answers["by a person"] = json.loads(answer.body)
         body = json.dumps({"user": "adele@contoso.com"}).encode()
         submitted = json.loads((await made.app.submit.submit(HttpCall(headers=person, body=body))).body)
         await made.directory.post("signIns", {"user": "adele@contoso.com", "address": "203.0.113.77"})
@@ -257,6 +262,7 @@ async def _forget_pace(storage: Storage) -> None:
         ("The caller's own ids: `correlation`", "correlation"),
         ("Counts", "counts"),
         ("Links", "links"),
+        ("Callback", "callback"),
         ("A user", "user"),
         ("Evidence", "evidence"),
         ("Evidence: `initiatedBy`", "initiatedBy"),

@@ -86,7 +86,10 @@ async def answers(api: Api, bulk: App) -> list[Any]:
     problem = await api.submit({"users": ["8f5d-typo"]})
     many = await bulk.api.submit({"users": await bulk.tenant.people(101, "page"), "dryRun": True})
     finished = await bulk.api.finished(many.json["id"])
-    return [mixed.json, (await api.finished(nobody.json["id"])).json, problem.json, finished.json]
+    group = await bulk.tenant.group(await bulk.tenant.people(101, "member"))
+    held = await bulk.api.reaches((await bulk.api.submit({"groups": [group]})).json["id"], "held")
+    await bulk.api.say(held.json["id"], "cancel")
+    return [mixed.json, (await api.finished(nobody.json["id"])).json, problem.json, finished.json, held.json]
 
 
 @pytest.mark.parametrize("name", SETS)

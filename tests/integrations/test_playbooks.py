@@ -138,6 +138,25 @@ async def test_a_refused_request_is_told(api: Api, session: ClientSession) -> No
     assert "/Entity/kind" in summary(flow)["Why"]
 
 
+async def test_a_held_request_is_told(bulk: App, session: ClientSession, numbers: Callable[[], int]) -> None:
+    """It is a 200: the comment says that nobody has been revoked yet and how to confirm, and the run is not green."""
+    group = await bulk.tenant.group(await bulk.tenant.people(101, f"await{numbers()}-"))
+    held = await bulk.api.reaches((await bulk.api.submit({"groups": [group]})).json["id"], "held")
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=held.text, content_type="application/json")
+
+    async with RawTestServer(answer) as app:
+        flow = playbook(bulk.api, session, "incident")
+        flow.parameters = dict(flow.parameters) | {"RevokerUrl": str(app.make_url("")).rstrip("/")}
+        await flow.start(payload("incident", "bob@contoso.com"))
+    assert (flow.status, flow.error["code"], tags(flow)) == ("Failed", "held", ["revocation-held"])
+    message = flow.connector.bodies(*COMMENT)[0]["message"]
+    assert "Nobody has been revoked yet" in message
+    assert f"POST {held.json['links']['confirm']}" in message
+    await bulk.api.say(held.json["id"], "cancel")
+
+
 async def test_an_app_that_does_not_answer_is_told(api: Api, session: ClientSession) -> None:
     """The incident learns that nothing is known."""
     flow = playbook(api, session, "incident")

@@ -25,6 +25,7 @@ from revoke_core.adapters.tables.protected_list import TableProtectedList
 from revoke_core.adapters.tables.shared_facts import TableTokenHistory
 from revoke_core.adapters.tables.status_log import TableStatusLog
 from revoke_core.adapters.tables.user_index import TableUserIndex
+from revoke_core.domain.callback import CallbackRules
 from revoke_core.domain.errors import Unavailable
 from revoke_core.domain.identifiers import new_request_id, parse_user
 from revoke_core.domain.request_record import RequestedBy, RequestRecord, RequestStatus
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from revoke_core.adapters.storage import Storage
-    from revoke_core.domain.callback import CallbackRules
     from revoke_core.domain.identifiers import UserRef
     from revoke_core.domain.request import RevocationRequest
     from revoke_core.domain.responses import Answer
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 NOON = datetime(2026, 9, 10, 12, 0, tzinfo=UTC)
 LIMITS = OperatorLimits(max_unconfirmed=100, paused=False)
+NO_CALLBACKS = CallbackRules()
 
 
 @dataclass
@@ -269,7 +270,7 @@ class Engine:
             limits=self.limits,
         )
 
-    def callbacks(self, rules: CallbackRules) -> Callbacks:
+    def callbacks(self, rules: CallbackRules = NO_CALLBACKS) -> Callbacks:
         """What delivers callbacks; posted are a request's id and status."""
 
         async def document(record: RequestRecord) -> bytes:

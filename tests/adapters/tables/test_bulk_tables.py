@@ -60,7 +60,7 @@ async def test_a_page_is_entered_by_user_with_one_transaction_at_once(azurite: s
             assert (request_id, row.position) in page.items
 
 
-async def test_who_was_named_is_read_in_two_columns(storage: Storage, requests_sent: list[str]) -> None:
+async def test_who_was_named_is_read_in_few_columns(storage: Storage, requests_sent: list[str]) -> None:
     """By object id, or by the text of a user without one, and no further than asked."""
     log = TableStatusLog(storage=storage)
     request_id = new_request_id(datetime.now(UTC))
@@ -70,4 +70,4 @@ async def test_who_was_named_is_read_in_two_columns(storage: Storage, requests_s
     identities = [identity async for identity in log.iter_identities(request_id, to=5)]
     assert identities == [row.identity for row in rows[:5]]
     (sent,) = requests_sent
-    assert re.search(r"[$]select=UserId,Input,ErrorCode,Attempts(&|$)", sent), sent
+    assert re.search(r"[$]select=UserId,Input,Entity,ErrorCode,Attempts(&|$)", sent), sent

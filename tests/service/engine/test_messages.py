@@ -114,8 +114,11 @@ async def test_a_poisoned_work_message_is_sent_again_a_minute_later(
         clock=engine.clock,
         limits=RequestLimits(max_users=100, require_reason=False),
         ready=ready,
+        callbacks=engine.callbacks(),
     )
     record, _ = await begun(engine, [person(1)])
     await door.work_poison(json.dumps({"requestId": record.id}))
     await door.work_poison("noise")
+    # The timer has its marker.
+    await door.work_poison(json.dumps({"callback": record.id}))
     assert sent.messages == [(record.id, timedelta(minutes=1))]
