@@ -3,9 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3.13
 VENV := .venv
 BIN := $(VENV)/bin
-# Two tests side by side, in the groups that tests/support/side_by_side.py names. Tests of whole hosts wait on real clocks,
+# Three tests side by side, in the groups that tests/support/side_by_side.py names. Tests of whole hosts wait on real clocks,
 # so they come by themselves, when nothing else takes the processor from them.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadscope --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 3 --dist loadscope --no-loadscope-reorder
 WHOLE_HOSTS := tests/e2e tests/chaos tests/integrations
 READY := $(VENV)/.ready local/azurite/node_modules/.ready
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import ClientSession
+from azure.data.tables.aio import TableServiceClient
 from clients import Api, App, Tenant
 from kits import PROTECTED, UNHURRIED, UNLIMITED, compare
 from side_by_side import Groups, place_of
@@ -38,11 +39,20 @@ async def session() -> AsyncIterator[ClientSession]:
 
 
 @pytest.fixture(scope="session")
-async def azurite() -> AsyncIterator[str]:
+async def emulator() -> AsyncIterator[str]:
     """The connection string of an emulator for tests of single parts; the app knows nothing of it."""
     child = await start("storage", ["storage", "--queue-port", "0", "--table-port", "0", "--json"])
     yield str(child.ready["connectionString"])
     await child.stop()
+
+
+@pytest.fixture(scope="module")
+async def azurite(emulator: str) -> str:
+    """The same without the tables of earlier files: the emulator looks through every row for a query."""
+    async with TableServiceClient.from_connection_string(emulator) as service:
+        async for table in service.list_tables():
+            await service.delete_table(table.name)
+    return emulator
 
 
 @pytest.fixture

@@ -5,7 +5,13 @@ answer in Graph's place with any status: that says nothing about a user, so a re
 ambiguous.
 
 A 403 is read by the roles of the token, never by its message: Microsoft uses two texts for two causes without saying
-which is which (https://learn.microsoft.com/graph/errors advises against branching on messages).
+which is which (https://learn.microsoft.com/graph/errors advises against branching on messages). The user it concerns
+fails for good, and that is all of:
+
+- a token without a permission that revokes: ``appPermissionMissing``, and no further user of the request is sent;
+- one with ``User.RevokeSessions.All``, or one that has revoked somebody else: ``targetPrivileged``, this user alone;
+- one with a broader permission that has revoked nobody yet: ``appPermissionMissing`` with both explanations; the others
+  are sent.
 """
 
 from __future__ import annotations

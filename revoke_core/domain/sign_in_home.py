@@ -4,6 +4,9 @@
 another Entra tenant has one whose issuer is ``ExternalAzureAD``, and one that signs in here has none but this tenant's
 own. ``creationType`` stays ``Invitation`` when such a user is converted to an internal one, an internal account may be
 invited and signs in here until it accepts, and ``userType`` says only what a user may see.
+
+A user of whom Graph's answer leaves it in doubt is revoked, with a warning. Where Graph could not be asked, ``#EXT#``
+in the UPN that was given decides (``UserRef.is_invited``).
 """
 
 from __future__ import annotations

@@ -226,6 +226,8 @@ def after_revoke(row: UserRow, answer: Answer, verdict: Verdict, *, sent_at: dat
             failed = sent.ended(UserStatus.FAILED, verdict.problem)
             return replace(failed, sent_at=None, graph_request_id=answer.request_id)
         case Effect.RETRY:
+            # A 429, say: Graph did not act, so the user stays pending without ambiguity and is sent again once the gate
+            # is open; the other items of its batch are judged by their own answers.
             never_left = answer.delivery in (Delivery.NOT_SENT, Delivery.UNOPENED)
             return replace(sent, sent_at=None, attempts=sent.attempts - never_left)
     ambiguous = replace(sent, ambiguity=verdict.ambiguity)

@@ -3,10 +3,13 @@
 Who writes it:
 
 - a request's row: ``Submitter`` when it is accepted or refused, ``Worker`` when it is begun, ``RunLoop`` when it is
-  held or goes on, ``Finalizer`` when the lease is released and when the request has ended;
+  held or goes on, ``Finalizer`` when the lease is released and when the request has ended; the columns of its callback
+  ``Callbacks`` after each try, through ``CallbackMarkers``;
 - evidence, in the rows of an ended request and its users: ``EvidenceReader`` alone, through ``EvidenceStore``;
-- users and the run row: ``UnitOfWork`` alone, for planner, sender, verifier, late look-ups and finalizer; the run row
-  also ``Worker`` when it acquires the lease, and ``Controls`` for confirm and cancel.
+- users and the run row: ``UnitOfWork`` alone, for planner, sender, verifier, late look-ups and finalizer, with each
+  send intent or two seconds after a result; the run row also ``Worker`` when it acquires the lease, and ``Controls``
+  for confirm and cancel;
+- rows are deleted by ``Planner``, those of a page that was never finished, and by ``Retention``.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from revoke_core.entrypoints.http.call import HttpCall
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from azure.storage.queue import QueueMessage
     from outages import House
     from steps import JumpingClock
 
@@ -38,9 +40,12 @@ async def door(whole: House, azurite: str, monkeypatch: pytest.MonkeyPatch) -> A
 async def delivered(house: House, door: QueueClient) -> list[str]:
     """Deliver once what waits in the queue, as the host does; the ids of the messages."""
     waiting = [message async for message in door.receive_messages(visibility_timeout=60)]
-    for message in waiting:
+
+    async def deliver(message: QueueMessage) -> None:
         await house.app.queue.message(message.content, message.id, inserted_at=message.inserted_on)
         await door.delete_message(message)
+
+    await asyncio.gather(*map(deliver, waiting))
     return [message.id for message in waiting]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,7 @@ every_set = pytest.mark.parametrize("name", SETS)
 every_query = pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 
 
+@cache
 def written_events(*functions: str) -> dict[str, set[str]]:
     """Every event of the code, with the fields that some line of that name carries."""
     events: dict[str, set[str]] = {}

@@ -50,7 +50,11 @@ class SubmitRoutes:
 
     @problem_responses
     async def submit(self, call: HttpCall) -> HttpResponse:
-        """``POST /revocations``: 200 with the final status, or 202 while it runs."""
+        """``POST /revocations``: 200 if the request has ended or is held when the call is answered, else 202.
+
+        The call waits for a new small request alone (at most 20 named users, no group, no filter): ``IN_CALL_SECONDS``,
+        or ``Prefer: wait=N``, and not with ``respond-async``. A repeated key is answered as its request stands.
+        """
         caller = self._context.callers.authenticate_change(call)
         caller.require(Action.SUBMIT)
         Query(call).check()
