@@ -39,7 +39,7 @@ async def session() -> AsyncIterator[ClientSession]:
 
 
 @pytest.fixture(scope="session")
-async def emulator() -> AsyncIterator[str]:
+async def azurite_server() -> AsyncIterator[str]:
     """The connection string of an emulator for tests of single parts; the app knows nothing of it."""
     child = await start("storage", ["storage", "--queue-port", "0", "--table-port", "0", "--json"])
     yield str(child.ready["connectionString"])
@@ -47,12 +47,12 @@ async def emulator() -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="module")
-async def azurite(emulator: str) -> str:
+async def azurite(azurite_server: str) -> str:
     """The same without the tables of earlier files: the emulator looks through every row for a query."""
-    async with TableServiceClient.from_connection_string(emulator) as service:
+    async with TableServiceClient.from_connection_string(azurite_server) as service:
         async for table in service.list_tables():
             await service.delete_table(table.name)
-    return emulator
+    return azurite_server
 
 
 @pytest.fixture
