@@ -2,8 +2,8 @@
 
 Both apps run on hosts of their own, on the same storage and tenant, and take turns: one user per HTTP call, 1, 20 and
 50 at once, then one user per queue message. The CPU is that of the host's process, transactions are counted at its
-proxies, both without what polling its queues costs the host when there is nothing to do: that is no request's cost, and
-the real host does it in another process. A note has the ratio with it, too.
+proxies without idle polls. A note has the CPU ratio without what an idle host uses for polling its queues, too, which
+the real host does in another process.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ class Side:
 class Cost:
     """What each request cost: milliseconds of CPU, storage transactions, seconds until its answer, requests a second.
 
-    ``busy`` is the CPU with what the idle host uses in the same time. ``seconds`` is empty for queue messages, which
-    nobody waits for.
+    ``unpolled`` is the CPU without what the idle host uses in the same time. ``seconds`` is empty for queue messages,
+    which nobody waits for.
     """
 
     cpu: float
-    busy: float
+    unpolled: float
     transactions: float
     seconds: tuple[float, ...]
     rate: float
@@ -135,8 +135,8 @@ async def _cost(
         seconds = await send(running, side, users, at_once)
     elapsed, busy = time.perf_counter() - began, _cpu_seconds(side.host.pid) - used
     return Cost(
-        cpu=1000 * (busy - side.idle * elapsed) / len(users),
-        busy=1000 * busy / len(users),
+        cpu=1000 * busy / len(users),
+        unpolled=1000 * (busy - side.idle * elapsed) / len(users),
         transactions=traffic.storage / len(users),
         seconds=seconds,
         rate=len(users) / elapsed,
@@ -220,7 +220,7 @@ def _compared(what: str, app: Cost, plain: Cost) -> list[Figure]:
             part="small",
             name=f"{what}: CPU of the host for each",
             value=f"{app.cpu:.0f} ms",
-            note=f"{app.cpu / plain.cpu:.2f} x {plain.cpu:.0f} ms; {app.busy / plain.busy:.2f} x with idle polling",
+            note=f"{app.cpu / plain.cpu:.2f} x {plain.cpu:.0f} ms; {app.unpolled / plain.unpolled:.2f} x unpolled",
             budget=f"<= {_CPU_RATIO} x",
             kept=at_most(app.cpu / plain.cpu, _CPU_RATIO),
         ),

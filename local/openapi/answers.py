@@ -70,7 +70,7 @@ ANSWERS: Final[dict[str, Schema]] = {
     "Callback": members(
         "How the callback stands that was asked for with callbackUrl.",
         {
-            "status": choice("Pending until somebody has taken it or a day has passed.", CallbackStatus, "delivered"),
+            "status": choice("Pending until the receiver took it or a day passed.", CallbackStatus, "delivered"),
             "attempts": number("How often it was posted.", 1),
             "lastStatus": number("The HTTP status of the last answer.", 204, nullable=True),
             "lastError": text(

@@ -23,11 +23,10 @@ class HttpCallbackReceivers:
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int | None:
         """As the port; of an exception only its class is logged, for its text quotes the URL."""
-        # Kept out of the app's import.
-        import aiohttp  # noqa: PLC0415
-        from yarl import URL  # noqa: PLC0415
+        import aiohttp  # noqa: PLC0415 -- kept out of the app's import
+        from yarl import URL  # noqa: PLC0415 -- as above
 
-        from revoke_core.adapters.graph.connection import client_session  # noqa: PLC0415
+        from revoke_core.adapters.graph.connection import client_session  # noqa: PLC0415 -- as above
 
         if self._session is None:
             self._session = client_session(aiohttp.ClientTimeout(total=_ANSWER_SECONDS), reuse=False)

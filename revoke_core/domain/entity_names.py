@@ -14,7 +14,8 @@ from typing import Final
 from revoke_core.domain.redaction import storable
 
 _SID: Final = re.compile(r"S-1-\d{1,15}(?:-\d{1,10}){1,15}", re.IGNORECASE | re.ASCII)
-_MAIL: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{1,255}")
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_MAIL: Final = re.compile(rf"(?=.{{1,320}}\Z)[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
 # What is shown of an entity has to fit a row.
 _LONGEST: Final = 1000
 

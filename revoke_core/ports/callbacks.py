@@ -1,4 +1,4 @@
-"""What delivering callbacks needs from the outside: whoever is told."""
+"""What delivering callbacks needs from the outside: the receivers."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ BAD: dict[str, Any] = {
 
 async def ran(actions: dict[str, Any], body: Any = None) -> Run:
     connector = Connector({"post /bad": (500, None), "post /slow": (408, None)})
-    run = Run({"actions": actions}, {"name": "value"}, None, connector)  # type: ignore[arg-type]
+    run = Run({"actions": actions}, {"name": "value"}, None, connector)  # type: ignore[arg-type] -- these actions call no API
     return await run.start(body)
 
 

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 _LONGEST_GIVEN: Final = 200
 # What is wrong with a malformed one; of the others the usual mistakes are known.
 _FORMS: Final = {"object id": "is not 8-4-4-4-12 hexadecimal digits", "SID": "is no SID (S-1-…)"}
-_SID: Final = re.compile(r"S-1-\d{1,14}(?:-\d{1,10}){1,14}", re.IGNORECASE | re.ASCII)
-_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_MAIL: Final = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+")
-_LONGEST_MAIL: Final = 320
 _SPACES: Final = re.compile(r"[\s\x00-\x1f\x7f]+")
 
 
@@ -95,8 +91,8 @@ def _is_upn(name: str) -> bool:
 
 
 def _is_sid(name: str) -> bool:
-    return _SID.fullmatch(name) is not None
+    return EntityName(EntityNameKind.SID, name).is_searchable
 
 
 def _is_mail(name: str) -> bool:
-    return len(name) <= _LONGEST_MAIL and _MAIL.fullmatch(name) is not None
+    return EntityName(EntityNameKind.MAIL, name).is_searchable

@@ -1,4 +1,4 @@
-"""Delivering callbacks: the state of a request is posted to its ``callbackUrl`` until somebody has taken it."""
+"""Delivering callbacks: the state of a request is posted to its ``callbackUrl`` until the receiver has taken it."""
 
 from __future__ import annotations
 
